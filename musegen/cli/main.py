@@ -1,0 +1,61 @@
+"""The musegen command and its exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from musegen.errors import MusegenError
+
+VERBS = {
+    "prepare": "musegen.cli.training",
+    "train": "musegen.cli.training",
+    "presets": "musegen.cli.training",
+}
+
+
+class _Verbs(click.Group):
+    """Verbs are imported when they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in VERBS:
+            return None
+        command: click.Command = getattr(import_module(VERBS[name]), name)
+        return command
+
+
+@click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="musegen")
+def cli() -> None:
+    """Music as MIDI from neural networks."""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run(argv))
+
+
+def run(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    try:
+        cli.main(argv, prog_name="musegen", standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("stopped", err=True)
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except MusegenError as error:
+        click.echo(f"musegen: {error}", err=True)
+        return error.exit_code
+    except KeyboardInterrupt:
+        click.echo("stopped", err=True)
+        return 130
+    return 0

@@ -1,0 +1,125 @@
+"""Frozen dataclasses to and from plain dictionaries, strictly: unknown keys are errors."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import types
+import typing
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+
+class ConfigError(ValueError):
+    """A key or a value that a config does not have; says which are there."""
+
+
+def to_dict(config: Any) -> Any:
+    """A dataclass as plain dicts and lists; members of unions carry their class as "kind"."""
+    if dataclasses.is_dataclass(config) and not isinstance(config, type):
+        hints = get_type_hints(type(config))
+        out = {}
+        for f in dataclasses.fields(config):
+            value = getattr(config, f.name)
+            out[f.name] = to_dict(value)
+            if _dataclass_choices(hints[f.name]) and isinstance(out[f.name], dict):
+                out[f.name] = {"kind": type(value).__name__, **out[f.name]}
+        return out
+    if isinstance(config, (list, tuple)):
+        return [to_dict(v) for v in config]
+    return config
+
+
+def from_dict(cls: type[T], data: Any, where: str = "") -> T:
+    """The inverse of `to_dict`.
+
+    Raises:
+        ConfigError: unknown keys, or values of the wrong type.
+    """
+    result: T = _build(cls, data, where or cls.__name__)
+    return result
+
+
+def _dataclass_choices(hint: Any) -> list[type]:
+    if get_origin(hint) in (Union, types.UnionType):
+        choices = [h for h in get_args(hint) if dataclasses.is_dataclass(h)]
+        return [c for c in choices if isinstance(c, type)] if len(choices) > 1 else []
+    return []
+
+
+def _build(hint: Any, data: Any, where: str) -> Any:
+    choices = _dataclass_choices(hint)
+    if choices:
+        kind = data.get("kind") if isinstance(data, dict) else None
+        named = {c.__name__: c for c in choices}
+        if kind not in named:
+            raise ConfigError(f"{where}: kind must be one of {', '.join(named)}, not {kind!r}")
+        hint, data = named[kind], {k: v for k, v in data.items() if k != "kind"}
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        if not isinstance(data, dict):
+            raise ConfigError(f"{where}: expected fields, got {data!r}")
+        hints = get_type_hints(hint)
+        names = [f.name for f in dataclasses.fields(hint)]
+        for key in data:
+            if key not in names:
+                raise ConfigError(f"{where}: unknown key {key!r}{nearest(key, names)}")
+        return hint(**{k: _build(hints[k], v, f"{where}.{k}") for k, v in data.items()})
+    origin = get_origin(hint)
+    if origin is tuple:
+        if not isinstance(data, (list, tuple)):
+            raise ConfigError(f"{where}: expected a list, got {data!r}")
+        kinds = get_args(hint)
+        if len(kinds) == 2 and kinds[1] is Ellipsis:
+            kinds = (kinds[0],) * len(data)
+        if len(kinds) != len(data):
+            raise ConfigError(f"{where}: expected {len(kinds)} values, got {data!r}")
+        return tuple(
+            _build(k, v, f"{where}.{i}") for i, (k, v) in enumerate(zip(kinds, data, strict=True))
+        )
+    if origin is Literal:
+        if data not in get_args(hint):
+            raise ConfigError(f"{where}: must be one of {get_args(hint)}, not {data!r}")
+        return data
+    if hint is float and isinstance(data, int) and not isinstance(data, bool):
+        return float(data)
+    if hint in (int, float, str, bool) and type(data) is not hint:
+        raise ConfigError(f"{where}: expected {hint.__name__}, got {data!r}")
+    return data
+
+
+def nearest(key: str, names: typing.Iterable[str]) -> str:
+    """A hint for a mistyped key, to put behind an error."""
+    names = list(names)
+    close = difflib.get_close_matches(key, names, 1, 0.5)
+    return f", did you mean {close[0]!r}?" if close else f"; there are {', '.join(names)}"
+
+
+def override(config: T, assignments: typing.Iterable[str]) -> T:
+    """A copy with "a.b.0.c=value" assignments made; values are JSON, or plain strings.
+
+    Raises:
+        ConfigError: a path that is not there or a value of the wrong type.
+    """
+    data = to_dict(config)
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        if not equals:
+            raise ConfigError(f"{assignment!r}: expected KEY=VALUE")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        place, keys = data, path.strip().split(".")
+        for depth, key in enumerate(keys):
+            names = list(place) if isinstance(place, dict) else []
+            if isinstance(place, list):
+                names = [str(i) for i in range(len(place))]
+            if key not in names:
+                raise ConfigError(f"{path}: unknown key {key!r}{nearest(key, names)}")
+            at = key if isinstance(place, dict) else int(key)
+            if depth == len(keys) - 1:
+                place[at] = value
+            place = place[at]
+    return from_dict(type(config), data)

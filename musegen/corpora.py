@@ -1,0 +1,284 @@
+"""Named corpora: where the music is, under which licence, and how to read it into Scores.
+
+A corpus yields `Song`s; a file that cannot be read becomes a `Reject` with its reason and never
+stops the others. Scores come out with a metre map in which bar lines are true.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from musegen import midi
+from musegen.errors import InputError
+from musegen.score import DURATION, ONSET, Score, Track, as_notes
+
+# Tunes shipped in data/samples: their clusters always go to the test part, so demos are honest.
+SAMPLE_TITLES = (
+    "fishers hornpipe",
+    "durangs hornpipe",
+    "arkansas traveller reel",
+    "the swallows tail",
+    "the masons apron",
+    "the harvest home",
+    "the ranting highlandman",
+)
+
+
+@dataclass(frozen=True)
+class Song:
+    """A piece of a corpus: `name` is unique in it, `title` may be empty."""
+
+    name: str
+    corpus: str
+    score: Score
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A file or tune that was set aside, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What a named corpus is and under which terms."""
+
+    name: str
+    licence: str
+    source: str
+
+
+CORPORA = {
+    c.name: c
+    for c in (
+        Corpus("pop909", "MIT", "POP909 (Wang et al., ISMIR 2020), the folder or a zip of it"),
+        Corpus(
+            "fiddle",
+            "public-domain prints (Ryan 1883, O'Neill 1903, Aird 1778-1801), transcribers credited",
+            "ABC collections inside the music21 wheel",
+        ),
+        Corpus("midi", "yours", "any folder or zip of .mid files"),
+    )
+}
+
+
+def songs(source: str | Path) -> Iterator[Song | Reject]:
+    """The pieces of "fiddle", of a POP909 folder or zip, or of a folder or zip of MIDI files.
+
+    Raises:
+        InputError: the source does not exist or holds no MIDI file.
+    """
+    if str(source) == "fiddle" and not Path("fiddle").is_dir():
+        yield from fiddle()
+        return
+    files = _Files(Path(source))
+    if any(re.search(r"(^|/)beat_midi\.txt$", n) for n in files.names):
+        yield from pop909(files)
+    else:
+        yield from midi_folder(files)
+
+
+class _Files:
+    """The files below a folder or inside a zip, by relative name."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.zip = path, None
+        if path.is_dir():
+            found = sorted(path.rglob("*"))
+            self.names = [p.relative_to(path).as_posix() for p in found if p.is_file()]
+        elif path.is_file() and zipfile.is_zipfile(path):
+            self.zip = zipfile.ZipFile(path)
+            self.names = sorted(n for n in self.zip.namelist() if not n.endswith("/"))
+        elif path.exists():
+            raise InputError(path, "expected a folder or a zip of MIDI files")
+        else:
+            raise InputError(path, "no such folder or corpus; give a folder, a zip or 'fiddle'")
+
+    def open(self, name: str) -> IO[bytes]:
+        return self.zip.open(name) if self.zip else (self.path / name).open("rb")
+
+    def read_midi(self, name: str) -> Score:
+        try:
+            with self.open(name) as file:
+                return midi.read(file, name=name)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise InputError(name, f"cannot be read ({error})") from None
+
+
+def midi_folder(files: _Files) -> Iterator[Song | Reject]:
+    """Every .mid and .midi file, as it is."""
+    names = [n for n in files.names if n.lower().endswith((".mid", ".midi"))]
+    if not names:
+        raise InputError(files.path, "holds no .mid files; give a folder with MIDI files in it")
+    for name in names:
+        try:
+            yield Song(name, "midi", files.read_midi(name))
+        except InputError as error:
+            yield Reject(name, error.reason)
+
+
+def pop909(files: _Files) -> Iterator[Song | Reject]:
+    """POP909 songs on the grid of their beat_midi.txt (column 1 seconds, last column downbeat).
+
+    The files' own tempo and metre events are nominal, so every time is placed between beats, and
+    the metre comes from the distance of downbeats.
+    """
+    for name in files.names:
+        if not re.search(r"(^|/)\d{3}/\d{3}\.mid$", name):
+            continue  # versions/ holds other takes of the same songs
+        try:
+            score = files.read_midi(name)
+            with files.open(name.rsplit("/", 1)[0] + "/beat_midi.txt") as file:
+                beats = np.loadtxt(file, ndmin=2)
+            yield Song(name, "pop909", on_beats(score, beats[:, 0], beats[:, -1] > 0.5))
+        except InputError as error:
+            yield Reject(name, error.reason)
+        except (OSError, KeyError, ValueError) as error:
+            yield Reject(name, f"beat_midi.txt cannot be used ({error})")
+
+
+def on_beats(score: Score, seconds: Any, downbeat: Any) -> Score:
+    """A performed score moved onto its beats: beat i lands on quarter i.
+
+    Args:
+        score: notes in ticks with a true tempo map.
+        seconds: time of each beat, increasing, [beats].
+        downbeat: which beats begin a bar, bool [beats].
+
+    Raises:
+        ValueError: fewer than two beats, or no downbeat.
+    """
+    seconds, downbeat = np.asarray(seconds, float), np.flatnonzero(downbeat)
+    if len(seconds) < 2 or not len(downbeat) or (np.diff(seconds) <= 0).any():
+        raise ValueError("needs at least two rising beat times and a downbeat")
+    tick = np.array([t for t, _ in score.tempos], float)
+    qpm = np.array([q for _, q in score.tempos])
+    start = np.concatenate([[0], np.cumsum(np.diff(tick) / score.ppq * 60 / qpm[:-1])])
+
+    def quarters(ticks: Any) -> Any:
+        region = np.searchsorted(tick, ticks, "right") - 1
+        time = start[region] + (ticks - tick[region]) / score.ppq * 60 / qpm[region]
+        after = (time - seconds[-1]) / (seconds[-1] - seconds[-2])
+        before = (time - seconds[0]) / (seconds[1] - seconds[0])
+        inside = np.interp(time, seconds, np.arange(len(seconds)))
+        return inside + np.maximum(after, 0) + np.minimum(before, 0)
+
+    tracks = []
+    for track in score.tracks:
+        on = quarters(track.notes[:, ONSET])
+        off = quarters(track.notes[:, ONSET] + track.notes[:, DURATION])
+        rows = track.notes.copy()
+        rows[:, ONSET] = np.rint(on * 480)
+        rows[:, DURATION] = np.maximum(np.rint(off * 480) - rows[:, ONSET], 1)
+        tracks.append(replace(track, notes=rows[rows[:, ONSET] >= 0]))
+    lengths = np.diff(downbeat)
+    metres = [(int(d) * 480, int(n), 4) for d, n in zip(downbeat, lengths, strict=False)]
+    if downbeat[0] > 0:
+        metres.insert(0, (0, int(downbeat[0]), 4))
+    changes = [m for i, m in enumerate(metres) if i == 0 or m[1] != metres[i - 1][1]]
+    return Score(
+        tuple(tracks),
+        480,
+        tempos=((0, round(60 / float(np.median(np.diff(seconds))), 3)),),
+        metres=tuple(changes) or ((0, 4, 4),),
+    )
+
+
+_METRES = {"C": 1, "C|": 1, "4/4": 1, "2/2": 1, "2/4": 2}  # factor that makes a bar four quarters
+
+
+def fiddle() -> Iterator[Song | Reject]:
+    """Fiddle tunes in duple metre from the ABC collections of the music21 wheel, repeats as written.
+
+    Tunes in 2/4 get doubled note values, as the same dances are written in C| elsewhere.
+    """
+    import music21
+    from music21 import abcFormat
+
+    root = Path(music21.__file__).parent / "corpus"
+    for folder in ("ryansMammoth", "oneills1850", "airdsAirs", "miscFolk"):
+        for path in sorted((root / folder).glob("*.abc")):
+            text = path.read_text("utf-8", "replace")
+            for i, tune in enumerate(re.split(r"(?m)^(?=X:)", text)[1:]):
+                name = f"{folder}/{path.stem}#{i}"
+                title = re.search(r"(?m)^T:\s*(.*)$", tune)
+                try:
+                    handler = abcFormat.ABCHandler()
+                    handler.process(tune)
+                    score = _from_abc_tokens(handler.tokens)
+                except InputError as error:
+                    yield Reject(name, error.reason)
+                except Exception as error:  # music21 raises many kinds on odd tunes
+                    yield Reject(name, f"ABC not understood ({type(error).__name__})")
+                else:
+                    yield Song(name, "fiddle", score, title[1] if title else "")
+
+
+def _from_abc_tokens(tokens: list[Any]) -> Score:
+    """A monophonic tune from music21's ABC tokens, all bars made four quarters long."""
+    from music21 import pitch
+
+    tags = [(t.tag, t.data.strip()) for t in tokens if hasattr(t, "tag")]
+    metres = {data for tag, data in tags if tag == "M"}
+    if any(tag == "V" for tag, _ in tags):
+        raise InputError("tune", "several voices")
+    if len(metres) != 1 or not metres <= set(_METRES):
+        raise InputError("tune", f"metre {', '.join(sorted(metres)) or 'missing'}, not 4/4 or 2/4")
+    factor = _METRES[metres.pop()]
+    bars: list[list[tuple[Fraction, Fraction, int]]] = [[]]
+    lengths, tie = [Fraction(0)], False
+    for token in tokens:
+        kind = type(token).__name__
+        if kind == "ABCBar":
+            bars.append([])
+            lengths.append(Fraction(0))
+        elif kind in ("ABCNote", "ABCChord", "ABCRest") and not getattr(token, "inGrace", False):
+            length = Fraction(token.quarterLength).limit_denominator(96) * factor
+            inner = max(token.subTokens, key=_height) if kind == "ABCChord" else token
+            if not getattr(inner, "isRest", False) and inner.pitchName:
+                number = int(pitch.Pitch(inner.pitchName).midi)
+                if tie and bars[-1] and bars[-1][-1][2] == number:
+                    at, old, _ = bars[-1][-1]
+                    bars[-1][-1] = (at, old + length, number)
+                else:
+                    bars[-1].append((lengths[-1], length, number))
+            lengths[-1] += length
+            tie = getattr(inner, "tie", None) in ("start", "continue")
+    return _whole_bars(bars, lengths)
+
+
+def _height(note: Any) -> int:
+    from music21 import pitch
+
+    return int(pitch.Pitch(note.pitchName).midi) if note.pitchName else -1
+
+
+def _whole_bars(bars: list[list[Any]], lengths: list[Fraction]) -> Score:
+    """Bars of any length set on a grid of four quarters: a short bar and the pickup after it are
+    joined, a pickup at the start is set right, other short bars are padded, long bars rounded up."""
+    whole, rows, now = Fraction(4), [], Fraction(0)
+    kept = [(b, n) for b, n in zip(bars, lengths, strict=True) if n > 0]
+    for i, (bar, length) in enumerate(kept):
+        if i == 0 and length < whole:
+            now = whole - length
+        rows += [(now + at, duration, number) for at, duration, number in bar]
+        now += length
+        following = kept[i + 1][1] if i + 1 < len(kept) else whole
+        joins = now % whole + following == whole
+        if now % whole and not joins:
+            now += whole - now % whole
+    if not rows:
+        raise InputError("tune", "no notes")
+    notes = [(round(on * 480), max(1, round(d * 480)), p, 80) for on, d, p in rows]
+    return Score((Track(as_notes(notes), 40, name="Melody"),), 480, length=round(now * 480))

@@ -1,0 +1,223 @@
+"""MusicVAE: a recurrent variational autoencoder of note sequences (Roberts et al., ICML 2018).
+
+Faithful parts: bidirectional LSTM encoder; mu = dense, sigma = softplus(dense), weights from
+N(0, 0.001) (section 3.1 and reference code); decoder LSTM stack whose initial states are
+tanh(dense(z)) and whose input at each step is the previous symbol and z (section 3.2).
+`readout="last"` is that model: the encoder's last states give the posterior and every step sees
+the same z.
+
+Deviations, each behind a field of the config:
+
+* `readout="steps"`: every encoder state is projected to a few numbers and the posterior reads all
+  of them; the decoder sees at step t a learned linear view of z of its own. Both are linear maps
+  between one latent and places in time, which an LSTM otherwise has to count out by itself.
+  Reconstruction of held-out songs is learned many times faster, so this is the default here.
+* `embedding`: symbols pass a learned table instead of a one-hot vector: the same function class,
+  a smaller product per step.
+* `prior="flow"`: samples come from an invertible map of N(0, I) fitted to the posteriors
+  of the training melodies (two-stage VAE, Dai and Wipf, ICLR 2019), so that a latent that keeps
+  more than the standard normal can hold still has samples like the data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from musegen.models.flow import Flow
+from musegen.sampling import pick
+
+
+@dataclass(frozen=True)
+class MusicVAEConfig:
+    """Sizes of a MusicVAE.
+
+    Attributes:
+        vocab: number of symbols.
+        steps: length of a sequence.
+        latent: size of z.
+        encoder: units of the encoder LSTM, per direction.
+        decoder: units of each layer of the decoder LSTM.
+        embedding: size of the symbol table in encoder and decoder; 0 for one-hot vectors.
+        readout: "last" as published, "steps" for a view of z at each step (see the module).
+        view: size of that view, and of the encoder's projection at each step (steps only).
+        prior: "normal" as published, "flow" for samples through a fitted map (see the module).
+        flow: layers and width of that map.
+        styles: names of the kinds of music that the prior tells apart, most frequent first.
+        shares: their frequencies.
+    """
+
+    vocab: int = 90
+    steps: int = 32
+    latent: int = 256
+    encoder: int = 512
+    decoder: tuple[int, ...] = (256, 256)
+    embedding: int = 0
+    readout: Literal["last", "steps"] = "last"
+    view: int = 64
+    prior: Literal["normal", "flow"] = "normal"
+    flow: tuple[int, int] = (8, 256)
+    styles: tuple[str, ...] = ()
+    shares: tuple[float, ...] = ()
+
+
+class MusicVAE(nn.Module):
+    """See the module's docstring. Shapes: b batch, t step, v vocabulary, z latent, d width."""
+
+    def __init__(self, config: MusicVAEConfig) -> None:
+        super().__init__()
+        self.config = c = config
+        width = c.embedding or c.vocab
+        self.table = nn.Embedding(c.vocab, width)
+        if not c.embedding:
+            self.table.weight.requires_grad_(False).copy_(torch.eye(c.vocab))
+        self.encoder = nn.LSTM(width, c.encoder, batch_first=True, bidirectional=True)
+        by_step = c.readout == "steps"
+        if by_step:
+            self.project = nn.Linear(2 * c.encoder, c.view)
+            self.view = nn.Linear(c.latent, c.steps * c.view)
+            self.view_to_logits = nn.Linear(c.view, c.vocab, bias=False)
+        summary = c.steps * c.view if by_step else 2 * c.encoder
+        self.posterior = nn.Linear(summary, 2 * c.latent)
+        self.initial = nn.Linear(c.latent, 2 * sum(c.decoder))
+        seen = c.view if by_step else c.latent
+        inputs = [width + seen, *c.decoder[:-1]]
+        self.decoder = nn.ModuleList(
+            nn.LSTM(i, d, batch_first=True) for i, d in zip(inputs, c.decoder, strict=True)
+        )
+        self.logits = nn.Linear(c.decoder[-1], c.vocab)
+        self.flow = None
+        if c.prior == "flow":
+            self.flow = Flow(c.latent, *c.flow, styles=max(1, len(c.styles)))
+        for layer in (self.posterior, self.initial):
+            nn.init.normal_(layer.weight, std=0.001)
+            nn.init.zeros_(layer.bias)
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Symbols [b, t] to the posterior's mean and standard deviation, [b, z] each."""
+        states, (last, _) = self.encoder(self.table(x))
+        if self.config.readout == "steps":
+            summary = self.project(states).flatten(1)
+        else:
+            summary = torch.cat([last[0], last[1]], dim=-1)
+        mean, spread = self.posterior(summary).chunk(2, dim=-1)
+        return mean, F.softplus(spread)
+
+    def _views(self, z: Tensor) -> Tensor:
+        """What the decoder sees of z [b, z] at each step, [b, t, d]."""
+        c = self.config
+        if c.readout == "steps":
+            return self.view(z).unflatten(-1, (c.steps, c.view))
+        return z[:, None].expand(-1, c.steps, -1)
+
+    def _initial_states(self, z: Tensor) -> tuple[Tensor, ...]:
+        """h and c of each layer in turn, [b, d] each."""
+        return torch.tanh(self.initial(z)).split([d for d in self.config.decoder for _ in "hc"], -1)
+
+    def forward(self, z: Tensor, previous: Tensor) -> Tensor:
+        """Teacher-forced logits [b, t, v] given z [b, z] and previous symbols' vectors [b, t, d]."""
+        views = self._views(z)
+        states = self._initial_states(z)
+        h = torch.cat([previous, views], dim=-1)
+        for layer, h0, c0 in zip(self.decoder, states[::2], states[1::2], strict=True):
+            h, _ = layer(h, (h0[None].contiguous(), c0[None].contiguous()))
+        out = self.logits(h)
+        return out + self.view_to_logits(views) if self.config.readout == "steps" else out
+
+    def previous(self, x: Tensor) -> Tensor:
+        """Vectors of the symbols before each step [b, t, d]; zeros at the start."""
+        return F.pad(self.table(x[:, :-1]), (0, 0, 1, 0))
+
+    def scheduled(
+        self, z: Tensor, previous: Tensor, chance: float, generator: torch.Generator
+    ) -> Tensor:
+        """Logits [b, t, v] of scheduled sampling (Bengio et al. 2015): each step sees its own
+        sample instead of the true previous symbol with probability `chance`."""
+        gates = self._gates(z)
+        use_own = torch.rand(previous.shape[:2], generator=generator).to(z) < chance
+        token, rows = previous[:, 0], []
+        for t in range(previous.shape[1]):
+            if t:
+                drawn = self.table(pick(rows[-1].detach().float(), generator))
+                token = torch.where(use_own[:, t, None], drawn, previous[:, t])
+            rows.append(gates.step(token, t))
+        return torch.stack(rows, dim=1)
+
+    @torch.no_grad()
+    def decode(
+        self,
+        z: Tensor,
+        generator: torch.Generator,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+    ) -> Tensor:
+        """Symbols [b, t] drawn one step after the other given z [b, z]."""
+        gates = self._gates(z)
+        token = z.new_zeros(len(z), self.table.embedding_dim)
+        x = torch.empty(len(z), self.config.steps, dtype=torch.long, device=z.device)
+        for t in range(self.config.steps):
+            x[:, t] = pick(gates.step(token, t), generator, temperature, top_p)
+            token = self.table(x[:, t])
+        return x
+
+    @torch.no_grad()
+    def prior(self, n: int, generator: torch.Generator, style: int | None = None) -> Tensor:
+        """Latents [n, z] from the prior, of one style or of styles as frequent as in training."""
+        noise = torch.randn(n, self.config.latent, generator=generator)
+        return self.from_noise(noise, self.draw_styles(n, generator, style))
+
+    def draw_styles(self, n: int, generator: torch.Generator, style: int | None = None) -> Tensor:
+        """Indices [n]: all `style`, or drawn by their shares."""
+        if style is not None or len(self.config.shares) < 2:
+            return torch.full((n,), style or 0)
+        shares = torch.tensor(self.config.shares)
+        return torch.multinomial(shares, n, replacement=True, generator=generator)
+
+    @torch.no_grad()
+    def from_noise(self, noise: Tensor, style: Tensor) -> Tensor:
+        """Noise [n, z] from N(0, I) to latents [n, z]."""
+        device = self.initial.weight.device
+        noise, style = noise.to(device), style.to(device)
+        return self.flow(noise, style) if self.flow is not None else noise
+
+    def _gates(self, z: Tensor) -> _Stepper:
+        return _Stepper(self, z)
+
+
+class _Stepper:
+    """The decoder one step at a time, with everything that z fixes computed once.
+
+    Equal to `MusicVAE.forward`, a third of the work a step: the part of the first layer's gates
+    that comes from z and both biases are summed for all steps at the start.
+    """
+
+    def __init__(self, model: MusicVAE, z: Tensor) -> None:
+        views = model._views(z)
+        width = model.table.embedding_dim
+        self.model = model
+        first = model.decoder[0]
+        self.weights = [(m.weight_ih_l0, m.weight_hh_l0) for m in model.decoder]
+        self.biases = [m.bias_ih_l0 + m.bias_hh_l0 for m in model.decoder]
+        self.from_token = first.weight_ih_l0[:, :width]
+        self.from_z = F.linear(views, first.weight_ih_l0[:, width:], self.biases[0])
+        states = model._initial_states(z)
+        self.h, self.c = list(states[::2]), list(states[1::2])
+        self.shortcut = None
+        if model.config.readout == "steps":
+            self.shortcut = model.view_to_logits(views)
+
+    def step(self, token: Tensor, t: int) -> Tensor:
+        """Logits [b, v] of step t after the symbol with vector `token` [b, d]."""
+        below = F.linear(token, self.from_token) + self.from_z[:, t]
+        for i, (w_in, w_hidden) in enumerate(self.weights):
+            if i:
+                below = F.linear(self.h[i - 1], w_in, self.biases[i])
+            i_, f, g, o = (below + F.linear(self.h[i], w_hidden)).chunk(4, dim=-1)
+            self.c[i] = torch.sigmoid(f) * self.c[i] + torch.sigmoid(i_) * torch.tanh(g)
+            self.h[i] = torch.sigmoid(o) * torch.tanh(self.c[i])
+        logits: Tensor = self.model.logits(self.h[-1])
+        return logits if self.shortcut is None else logits + self.shortcut[:, t]

@@ -1,0 +1,125 @@
+"""The evidence lower bound of MusicVAE, and the fit of a prior to its posteriors.
+
+Loss = mean over the batch of sum_t CE_t + beta * max(KL - free_bits * ln 2, 0), where free_bits is
+one budget for the whole sequence (as in the reference code) and beta = (1 - rate^step) * max_beta.
+Scheduled sampling feeds the decoder its own symbol with probability 1 - k / (k + exp(step / k)).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from musegen.models.musicvae import MusicVAE
+from musegen.objectives import Batch, Losses, Phase
+
+
+def gaussian_kl(mean: Tensor, std: Tensor) -> Tensor:
+    """KL(N(mean, std^2) || N(0, 1)) in nats, summed over the last axis."""
+    return 0.5 * (mean.square() + std.square() - 1 - 2 * std.log()).sum(-1)
+
+
+def inverse_sigmoid(step: int, rate: float) -> float:
+    """Probability of feeding back a sampled symbol at `step`; 0 at first, 1 in the end."""
+    return 1 - rate / (rate + math.exp(min(step / rate, 500.0)))
+
+
+@dataclass(frozen=True)
+class ELBO:
+    """The loss of MusicVAE.
+
+    Attributes:
+        beta: weight of the KL term when fully annealed.
+        beta_rate: beta is scaled by 1 - beta_rate^step; 0 for no annealing.
+        free_bits: bits of KL that cost nothing, for the whole sequence.
+        sampling_rate: k of scheduled sampling; 0 for none.
+        input_dropout: probability of hiding the previous symbol from the decoder (Bowman et al.
+            2016), which makes it read z; unlike scheduled sampling it needs no loop over steps.
+    """
+
+    beta: float = 0.2
+    beta_rate: float = 0.99999
+    free_bits: float = 0.0
+    sampling_rate: float = 0.0
+    input_dropout: float = 0.0
+
+    def phases(self, model: nn.Module) -> list[Phase]:
+        """One phase over encoder and decoder."""
+        assert isinstance(model, MusicVAE)
+        trained = [p for n, p in model.named_parameters() if not n.startswith("flow.")]
+
+        def loss(batch: Batch, step: int, generator: torch.Generator) -> Losses:
+            return self.loss(model, batch.x, step, generator)
+
+        return [Phase("elbo", [p for p in trained if p.requires_grad], loss)]
+
+    def loss(self, model: MusicVAE, x: Tensor, step: int, generator: torch.Generator) -> Losses:
+        """Loss and its terms for symbols [b, t]; all in nats a sequence."""
+        mean, std = model.encode(x)
+        z = mean + std * torch.randn(mean.shape, generator=generator).to(mean)
+        previous = model.previous(x)
+        if self.sampling_rate:
+            chance = inverse_sigmoid(step, self.sampling_rate)
+            logits = model.scheduled(z, previous, chance, generator)
+        else:
+            if self.input_dropout:
+                hide = torch.rand(x.shape, generator=generator).to(previous) < self.input_dropout
+                previous = previous.masked_fill(hide[..., None], 0.0)
+            logits = model(z, previous)
+        ce = F.cross_entropy(logits.flatten(0, 1).float(), x.flatten(), reduction="sum") / len(x)
+        kl = gaussian_kl(mean.float(), std.float()).mean()
+        beta = self.beta * (1 - self.beta_rate**step)
+        cost = beta * (kl - self.free_bits * math.log(2)).clamp(min=0)
+        return {"loss": ce + cost, "ce": ce.detach(), "kl": kl.detach()}
+
+    def held_out(self, model: MusicVAE, batch: Batch, generator: torch.Generator) -> Losses:
+        """ELBO terms and the per-step accuracies of the paper's Table 1, on sampled z.
+
+        "teacher" predicts each step after the true ones, "sampled" after its own at temperature 1,
+        "sampled_mean" does so from the posterior's mean.
+        """
+        x = batch.x
+        mean, std = model.encode(x)
+        z = mean + std * torch.randn(mean.shape, generator=generator).to(mean)
+        logits = model(z, model.previous(x))
+        ce = F.cross_entropy(logits.flatten(0, 1), x.flatten(), reduction="sum") / len(x)
+        kl = gaussian_kl(mean, std).mean()
+        return {
+            "loss": ce + self.beta * (kl - self.free_bits * math.log(2)).clamp(min=0),
+            "ce": ce,
+            "kl": kl,
+            "teacher": (logits.argmax(-1) == x).float().mean(),
+            "sampled": (model.decode(z, generator) == x).float().mean(),
+            "sampled_mean": (model.decode(mean, generator) == x).float().mean(),
+        }
+
+
+@dataclass(frozen=True)
+class PriorFit:
+    """Maximum likelihood of the flow on samples of the frozen encoder's posteriors."""
+
+    def phases(self, model: nn.Module) -> list[Phase]:
+        """One phase over the flow alone."""
+        assert isinstance(model, MusicVAE)
+        if model.flow is None:
+            raise ValueError("the model has no flow; set model.prior='flow'")
+        flow = model.flow
+
+        def loss(batch: Batch, step: int, generator: torch.Generator) -> Losses:
+            with torch.no_grad():
+                mean, std = model.encode(batch.x)
+                z = mean + std * torch.randn(mean.shape, generator=generator).to(mean)
+            nll = -flow.log_prob(z, batch.style).mean()
+            normal = 0.5 * (z.square() + math.log(2 * math.pi)).sum(-1).mean()
+            return {"loss": nll, "gain": (normal - nll).detach()}
+
+        return [Phase("prior", list(flow.parameters()), loss)]
+
+    def held_out(self, model: MusicVAE, batch: Batch, generator: torch.Generator) -> Losses:
+        """Negative log likelihood of held-out posteriors, and its gain over the standard normal."""
+        (phase,) = self.phases(model)
+        return phase.loss(batch, 0, generator)

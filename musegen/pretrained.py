@@ -1,0 +1,142 @@
+"""Bundles: a folder of config.json, model.safetensors and README.md (the card), no pickles.
+
+Shipped bundles live in `musegen/bundles`. A bundle loads strictly: every tensor must be there with
+its shape, and the weights must have the SHA-256 that the config names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from musegen.config import ConfigError, from_dict, nearest, to_dict
+from musegen.errors import ModelError
+from musegen.midi import write_atomic
+
+if TYPE_CHECKING:
+    from musegen.models.musicvae import MusicVAE
+    from musegen.representations.events import Melody
+
+SHIPPED = Path(__file__).parent / "bundles"
+DEFAULT = "melody-2bar"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded bundle.
+
+    Attributes:
+        name: the folder's name.
+        model: the network, in evaluation mode, float32.
+        representation: what its arrays mean.
+        info: family, verbs, licence, scores as the config holds them.
+    """
+
+    name: str
+    model: MusicVAE
+    representation: Melody
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+
+def names() -> list[str]:
+    """The shipped bundles."""
+    return sorted(p.parent.name for p in SHIPPED.glob("*/config.json"))
+
+
+def locate(name: str | Path) -> Path:
+    """The folder of a bundle, by shipped name or by path.
+
+    Raises:
+        ModelError: there is none; names those that are shipped.
+    """
+    if str(name) in names():
+        return SHIPPED / str(name)
+    if (Path(name) / "config.json").is_file():
+        return Path(name)
+    if Path(name).is_dir():
+        raise ModelError(f"{name}: not a bundle (no config.json); make one with: musegen train")
+    raise ModelError(f"no model {str(name)!r}{nearest(str(name), names())}")
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The config.json of a bundle.
+
+    Raises:
+        ModelError: it cannot be read or is of another format.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text())
+        if config["format"] != FORMAT:
+            raise ValueError(f"format {config['format']}, this version reads {FORMAT}")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{folder}: broken bundle (config.json: {error}); get it again") from None
+    return dict(config)
+
+
+def load(name: str | Path = DEFAULT) -> Bundle:
+    """Load a bundle by name or path.
+
+    Raises:
+        ModelError: no such bundle, or it is broken or was tampered with.
+    """
+    import safetensors.torch
+    import torch
+
+    from musegen.models.musicvae import MusicVAE, MusicVAEConfig
+    from musegen.representations.events import Melody
+
+    folder = locate(name)
+    config = read_config(folder)
+    try:
+        data = (folder / "model.safetensors").read_bytes()
+        if hashlib.sha256(data).hexdigest() != config["sha256"]:
+            raise ValueError("model.safetensors does not have the SHA-256 that config.json names")
+        weights = safetensors.torch.load(data)
+        with torch.device("meta"):  # no time spent on drawing weights that are replaced at once
+            model = MusicVAE(from_dict(MusicVAEConfig, config["model"]))
+        held = {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
+        model.load_state_dict(held, strict=True, assign=True)
+        representation = from_dict(Melody, config["representation"])
+    except (OSError, ValueError, KeyError, RuntimeError, ConfigError, safetensors.SafetensorError) as e:
+        reason = str(e).strip().splitlines()[0]
+        raise ModelError(f"{folder}: broken bundle ({reason}); get it again") from None
+    return Bundle(folder.name, model.eval().requires_grad_(False), representation, config["info"])
+
+
+def save(
+    folder: str | Path,
+    model: MusicVAE,
+    representation: Melody,
+    info: Mapping[str, Any],
+    card: str,
+    *,
+    force: bool = False,
+) -> Path:
+    """Write a bundle with float16 weights; its card gets the licence and scores in words."""
+    import safetensors.torch
+    import torch
+
+    folder = Path(folder)
+    weights = {
+        k: (v.half() if v.is_floating_point() else v.to(torch.int32)).cpu().contiguous()
+        for k, v in model.state_dict().items()
+    }
+    data = safetensors.torch.save(weights)
+    config = {
+        "format": FORMAT,
+        "family": "musicvae",
+        "model": to_dict(model.config),
+        "representation": to_dict(representation),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "info": dict(info),
+    }
+    write_atomic(folder / "model.safetensors", data, force=force)
+    write_atomic(folder / "README.md", card.encode(), force=force)
+    text = json.dumps(config, indent=1) + "\n"
+    write_atomic(folder / "config.json", text.encode(), force=force)
+    return folder

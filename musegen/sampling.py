@@ -1,0 +1,47 @@
+"""Drawing symbols from logits, and paths between latents."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def pick(
+    logits: Tensor, generator: torch.Generator, temperature: float = 1.0, top_p: float = 1.0
+) -> Tensor:
+    """Draw an index from each row of logits [b, v], giving [b].
+
+    Args:
+        logits: unnormalised log probabilities.
+        generator: source of all randomness.
+        temperature: divides the logits; 0 takes the largest.
+        top_p: keep the fewest most likely symbols whose probabilities reach this (Holtzman 2020).
+    """
+    if temperature <= 0:
+        return logits.argmax(dim=-1)
+    p = torch.softmax(logits / temperature, dim=-1)
+    if top_p < 1:
+        ordered, index = p.sort(dim=-1, descending=True)
+        ordered = ordered.masked_fill(ordered.cumsum(-1) - ordered >= top_p, 0.0)
+        p = torch.zeros_like(p).scatter_(-1, index, ordered)
+    # Inverse of the cumulative distribution: one uniform number a row, whatever the batch.
+    u = torch.rand(len(p), 1, generator=generator).to(p)
+    chosen = torch.searchsorted(p.cumsum(-1), u * p.sum(-1, keepdim=True), right=True)
+    return chosen.squeeze(-1).clamp(max=p.shape[-1] - 1)
+
+
+def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+    """Spherical interpolation (Shoemake 1985) of vectors a, b [..., z] at t [n], [n, ..., z].
+
+    The angle is that of the unit vectors, the vectors themselves are not normalised, as in
+    MusicVAE; nearly parallel vectors are interpolated linearly.
+    """
+    t = t.to(a).view(-1, *[1] * a.dim())
+    cosine = torch.nn.functional.cosine_similarity(a, b, dim=-1).unsqueeze(-1)
+    omega = torch.arccos(cosine.clamp(-1, 1))
+    sine = torch.sin(omega)
+    straight = sine.abs() < 1e-4
+    safe = torch.where(straight, torch.ones_like(sine), sine)
+    left = torch.where(straight, 1 - t, torch.sin((1 - t) * omega) / safe)
+    right = torch.where(straight, t, torch.sin(t * omega) / safe)
+    return left * a + right * b

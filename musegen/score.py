@@ -1,0 +1,243 @@
+"""Score and Track: immutable music as arrays of notes.
+
+Conventions: times are integer ticks (`ppq` ticks to a quarter note), pitches are MIDI numbers
+0-127, velocities 1-127. A note is a row (onset, duration, pitch, velocity).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+
+ONSET, DURATION, PITCH, VELOCITY = range(4)
+Notes = NDArray[np.int64]
+
+
+def as_notes(rows: ArrayLike) -> Notes:
+    """Rows (onset, duration, pitch, velocity), sorted by onset then pitch, read-only.
+
+    Raises:
+        ValueError: when a row cannot be a note.
+    """
+    notes = np.array(rows, dtype=np.int64).reshape(-1, 4)
+    if len(notes):
+        low, high = notes.min(axis=0), notes.max(axis=0)
+        if low[ONSET] < 0 or low[DURATION] < 1:
+            raise ValueError("notes need an onset of at least 0 and a duration of at least 1 tick")
+        if low[PITCH] < 0 or high[PITCH] > 127 or low[VELOCITY] < 1 or high[VELOCITY] > 127:
+            raise ValueError("notes need pitches of 0 to 127 and velocities of 1 to 127")
+        notes = notes[np.lexsort(notes.T[[VELOCITY, DURATION, PITCH, ONSET]])]
+    notes.setflags(write=False)
+    return notes
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """One instrument. `notes` is int64 [n, 4] as in `as_notes`; `program` is General MIDI, 0-127."""
+
+    notes: Notes = field(default_factory=lambda: as_notes([]))
+    program: int = 0
+    is_drum: bool = False
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        """Sort the notes and freeze them."""
+        object.__setattr__(self, "notes", as_notes(self.notes))
+
+    def __eq__(self, other: object) -> bool:
+        """Same notes, program, drum flag and name."""
+        if not isinstance(other, Track):
+            return NotImplemented
+        mine = (self.program, self.is_drum, self.name)
+        theirs = (other.program, other.is_drum, other.name)
+        return mine == theirs and np.array_equal(self.notes, other.notes)
+
+    def __len__(self) -> int:
+        """Number of notes."""
+        return len(self.notes)
+
+    def __repr__(self) -> str:
+        """Short: name, program, notes."""
+        kind = "drums" if self.is_drum else f"program {self.program}"
+        return f"Track({self.name!r}, {kind}, {len(self)} notes)"
+
+    @property
+    def end(self) -> int:
+        """Tick where the last note ends; 0 when empty."""
+        if not len(self.notes):
+            return 0
+        return int((self.notes[:, ONSET] + self.notes[:, DURATION]).max())
+
+
+@dataclass(frozen=True)
+class Score:
+    """Tracks with a tempo map, a metre map and key signatures.
+
+    Attributes:
+        tracks: the parts.
+        ppq: ticks in a quarter note.
+        tempos: (tick, quarter notes a minute), first at tick 0.
+        metres: (tick, numerator, denominator), first at tick 0.
+        keys: (tick, sharps -7..7, is_minor).
+        markers: (tick, text).
+        length: ticks of the whole, at least the end of the last note; 0 means "up to that".
+        recipe: how the music was made (version, verb, model, seed, ...); empty for human music.
+    """
+
+    tracks: tuple[Track, ...] = ()
+    ppq: int = 480
+    tempos: tuple[tuple[int, float], ...] = ((0, 120.0),)
+    metres: tuple[tuple[int, int, int], ...] = ((0, 4, 4),)
+    keys: tuple[tuple[int, int, bool], ...] = ()
+    markers: tuple[tuple[int, str], ...] = ()
+    length: int = 0
+    recipe: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    def __repr__(self) -> str:
+        """Short: tracks, notes, bars, tempo."""
+        notes = sum(map(len, self.tracks))
+        bars = len(self.bar_lines()) - 1
+        return (
+            f"Score({len(self.tracks)} tracks, {notes} notes, {bars} bars, "
+            f"{self.tempos[0][1]:g} bpm, {self.metres[0][1]}/{self.metres[0][2]})"
+        )
+
+    @property
+    def end(self) -> int:
+        """Tick where the music ends: the last note's end, or `length` when that is later."""
+        return max([self.length, *(t.end for t in self.tracks)])
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds, after the tempo map."""
+        ticks = np.array([t for t, _ in self.tempos if t < self.end] + [self.end])
+        qpm = np.array([q for t, q in self.tempos if t < self.end])
+        return float((np.diff(ticks) / self.ppq * 60.0 / qpm).sum())
+
+    def bar_lines(self) -> NDArray[np.int64]:
+        """Ticks of the bar lines, [bars + 1]: starts of all bars and the end of the last.
+
+        A metre change always starts a bar, so the bar before it may be short. The last bar is whole.
+        """
+        starts = [t for t, _, _ in self.metres] + [max(self.end, 1)]
+        lines = []
+        for (tick, num, den), until in zip(self.metres, starts[1:], strict=False):
+            bar = max(1, round(4 * self.ppq * num / den))
+            lines.append(np.arange(tick, max(until, tick), bar, dtype=np.int64))
+            last = tick + bar * len(lines[-1])
+            if until >= starts[-1]:
+                break
+        return np.append(np.concatenate(lines), last)
+
+    def resample(self, ppq: int) -> Score:
+        """The same music with `ppq` ticks to a quarter; times rounded, durations at least 1."""
+        if ppq == self.ppq:
+            return self
+
+        def to(ticks: Any) -> Any:
+            return (np.asarray(ticks, np.int64) * ppq * 2 + self.ppq) // (2 * self.ppq)
+
+        def track(t: Track) -> Track:
+            on, off = to(t.notes[:, ONSET]), to(t.notes[:, ONSET] + t.notes[:, DURATION])
+            rows = np.column_stack([on, np.maximum(off - on, 1), t.notes[:, PITCH:]])
+            return replace(t, notes=rows)
+
+        return replace(
+            self,
+            ppq=ppq,
+            tracks=tuple(map(track, self.tracks)),
+            tempos=tuple((int(to(t)), q) for t, q in self.tempos),
+            metres=tuple((int(to(t)), n, d) for t, n, d in self.metres),
+            keys=tuple((int(to(t)), s, m) for t, s, m in self.keys),
+            markers=tuple((int(to(t)), m) for t, m in self.markers),
+            length=int(to(self.length)),
+        )
+
+    def transpose(self, semitones: int) -> Score:
+        """Every pitched track moved by `semitones`; drums stay.
+
+        Raises:
+            ValueError: when a pitch would leave 0-127.
+        """
+        move = np.array([0, 0, semitones, 0])
+        tracks = (t if t.is_drum else replace(t, notes=t.notes + move) for t in self.tracks)
+        return replace(self, tracks=tuple(tracks))
+
+    def clip(self, start: int, end: int) -> Score:
+        """The notes that begin in [start, end), cut at `end`, moved so that `start` is tick 0."""
+
+        def track(t: Track) -> Track:
+            on = t.notes[:, ONSET]
+            rows = t.notes[(on >= start) & (on < end)] - np.array([start, 0, 0, 0])
+            rows[:, DURATION] = np.minimum(rows[:, DURATION], end - start - rows[:, ONSET])
+            return replace(t, notes=rows)
+
+        def events(items: tuple[Any, ...]) -> tuple[Any, ...]:
+            before = [(0, *e[1:]) for e in items if e[0] <= start][-1:]
+            return (*before, *((e[0] - start, *e[1:]) for e in items if start < e[0] < end))
+
+        return replace(
+            self,
+            tracks=tuple(map(track, self.tracks)),
+            tempos=events(self.tempos),
+            metres=events(self.metres),
+            keys=events(self.keys),
+            markers=tuple((t - start, m) for t, m in self.markers if start <= t < end),
+            length=end - start,
+        )
+
+    def concat(self, other: Score) -> Score:
+        """This score, then `other` from the next bar line; tracks are joined by position."""
+        other = other.resample(self.ppq)
+        start = int(self.bar_lines()[-1])
+        move = np.array([start, 0, 0, 0])
+        tracks = []
+        for i in range(max(len(self.tracks), len(other.tracks))):
+            first = self.tracks[i] if i < len(self.tracks) else replace(other.tracks[i], notes=[])
+            if i < len(other.tracks):
+                rows = np.concatenate([first.notes, other.tracks[i].notes + move])
+                first = replace(first, notes=rows)
+            tracks.append(first)
+
+        def events(mine: tuple[Any, ...], theirs: tuple[Any, ...]) -> tuple[Any, ...]:
+            kept = [e for e in mine if e[0] < start]
+            for e in theirs:
+                if not kept or kept[-1][1:] != e[1:]:  # say only what changes
+                    kept.append((e[0] + start, *e[1:]))
+            return tuple(kept)
+
+        return replace(
+            self,
+            tracks=tuple(tracks),
+            tempos=events(self.tempos, other.tempos),
+            metres=events(self.metres, other.metres),
+            keys=events(self.keys, other.keys),
+            markers=self.markers + tuple((t + start, m) for t, m in other.markers),
+            length=start + other.end,
+        )
+
+    def write(self, path: str | Path, *, force: bool = False) -> Path:
+        """Write a Standard MIDI File (see `musegen.midi.write`)."""
+        from musegen import midi
+
+        return midi.write(self, path, force=force)
+
+    def plot(self, path: str | Path | None = None, *, title: str = "") -> Axes | Path:
+        """Draw a piano roll, into a PNG when `path` is given, else on matplotlib axes."""
+        from musegen import plot
+
+        return plot.pianoroll(self, path, title=title)
+
+    def _repr_png_(self) -> bytes:
+        from musegen import plot
+
+        return plot.png(self)

@@ -1,0 +1,129 @@
+"""Find the melody in a score, its bars of four quarters, and cut windows of notes.
+
+"First segment, then encode": everything here acts on Scores and note arrays; what a window means
+to a network is the business of `musegen.representations`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from musegen.representations.events import STEPS_PER_BAR, monophonic, quantise
+from musegen.score import DURATION, ONSET, PITCH, Notes, Score, Track
+
+_MELODY_NAME = re.compile(r"melod|vocal|voice|lead|sopran|sing|flute|violin|\bright\b|upper|^up\b")
+_OTHER_NAME = re.compile(r"bass|drum|perc|chord|pad|accomp|rhythm|bridge|piano left|\bleft\b|lower")
+
+
+@dataclass(frozen=True)
+class MelodyChoice:
+    """Which track is taken as the melody and why; `index` counts the score's tracks from 0."""
+
+    index: int
+    track: Track
+    why: str
+
+
+def pick_melody(score: Score, choice: str | int | None = None) -> MelodyChoice:
+    """The melody track: by number (from 1), by name (part of it, any case), or the likeliest.
+
+    Raises:
+        ValueError: no pitched notes, or no track with that name or number; says which there are.
+    """
+    pitched = [i for i, t in enumerate(score.tracks) if not t.is_drum and len(t)]
+    if not score.tracks or not any(len(t) for t in score.tracks):
+        raise ValueError("has no notes; give a file with a melody in it")
+    if not pitched:
+        raise ValueError("has only drums; give a file with a melody in it")
+    if choice is None or choice == "":
+        if len(pitched) == 1:
+            return MelodyChoice(pitched[0], score.tracks[pitched[0]], "the only pitched track")
+        best = max(pitched, key=lambda i: _likelihood(score, score.tracks[i]))
+        return MelodyChoice(best, score.tracks[best], "the likeliest melody")
+    names = ", ".join(f"{i + 1} '{score.tracks[i].name}'" for i in pitched)
+    if str(choice).isdigit():
+        i = int(choice) - 1
+        if i not in pitched:
+            raise ValueError(f"has no pitched track {choice}; there are {names}")
+        return MelodyChoice(i, score.tracks[i], "as asked")
+    hits = [i for i in pitched if str(choice).lower() in score.tracks[i].name.lower()]
+    if not hits:
+        raise ValueError(f"has no pitched track named '{choice}'; there are {names}")
+    return MelodyChoice(hits[0], score.tracks[hits[0]], "as asked")
+
+
+def _likelihood(score: Score, track: Track) -> float:
+    """How much a track looks like a melody: named so, one note at a time, high, always there."""
+    line = monophonic(track.notes)
+    alone = len(line) / len(track)
+    held = line[:, DURATION].sum() / max(1, track.notes[:, DURATION].sum())
+    lines = score.bar_lines()
+    active = len(np.unique(np.searchsorted(lines, line[:, ONSET], "right"))) / (len(lines) - 1)
+    height = -abs(line[:, PITCH].mean() - 74) / 12
+    name = track.name.lower()
+    named = 2.0 * bool(_MELODY_NAME.search(name)) - 2.0 * bool(_OTHER_NAME.search(name))
+    bass = -1.5 * (32 <= track.program < 40)
+    variety = min(len(np.unique(line[:, PITCH])), 8) / 8
+    return named + bass + alone + held + 1.5 * active + height + variety
+
+
+def bar_runs(score: Score) -> list[NDArray[np.int64]]:
+    """Runs of adjoining bars of four quarters: each the ticks of their bar lines, [bars + 1].
+
+    Metres that divide or multiply four quarters (2/2, 2/4, 4/2) are regrouped from where they
+    begin; bars of 3/4, 6/8 and so on, and bars cut short by a metre change, are left out.
+    """
+    whole = 4 * score.ppq
+    lines = score.bar_lines()
+    tick = [t for t, _, _ in score.metres]
+    runs: list[NDArray[np.int64]] = []
+    for i, (start, num, den) in enumerate(score.metres):
+        until = tick[i + 1] if i + 1 < len(tick) else int(lines[-1])
+        bar = 4 * score.ppq * num // den
+        if until <= start or (whole % bar and bar % whole):
+            continue
+        if i + 1 == len(tick):  # the last bar is always made whole
+            until = start + -(-(until - start) // whole) * whole
+        run = np.arange(start, until + 1, whole, dtype=np.int64)
+        if len(run) < 2:
+            continue
+        if runs and runs[-1][-1] == run[0]:
+            runs[-1] = np.concatenate([runs[-1], run[1:]])
+        else:
+            runs.append(run)
+    return runs
+
+
+def step_runs(score: Score, track: Track) -> list[tuple[Notes, int]]:
+    """The melody line of each run of four-quarter bars: notes in steps from its start, and bars."""
+    found = []
+    for run in bar_runs(score):
+        notes = track.notes - np.array([run[0], 0, 0, 0])
+        notes = notes[notes[:, ONSET] >= -score.ppq // 8]  # a note just early belongs to the bar
+        steps = quantise(np.maximum(notes, 0), score.ppq)
+        bars = len(run) - 1
+        line = monophonic(steps[steps[:, ONSET] < bars * STEPS_PER_BAR])
+        found.append((line, bars))
+    return found
+
+
+def windows(line: Notes, bars: int, size: int = 2, hop: int = 1) -> list[Notes]:
+    """Windows of `size` bars every `hop` bars of a line of `bars` bars; times in steps.
+
+    A note belongs where it begins and is cut at the window's end.
+    """
+    starts = np.arange(0, bars - size + 1, hop) * STEPS_PER_BAR
+    length = size * STEPS_PER_BAR
+    first = np.searchsorted(line[:, ONSET], starts)
+    last = np.searchsorted(line[:, ONSET], starts + length)
+    cut = []
+    for start, lo, hi in zip(starts, first, last, strict=True):
+        rows = line[lo:hi].copy()
+        rows[:, ONSET] -= start
+        rows[:, DURATION] = np.minimum(rows[:, DURATION], length - rows[:, ONSET])
+        cut.append(rows)
+    return cut

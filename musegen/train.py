@@ -1,0 +1,314 @@
+"""The training loop, visible from top to bottom.
+
+A run is a folder: config.json, log.jsonl, checkpoint.pt (everything needed to go on, bit for bit on
+a CPU), and what the caller's `watch` draws. Every random number is a function of (seed, stage,
+step), so nothing but weights, optimisers and averages has to be saved.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from musegen import config as configs
+from musegen.dataset import Windows
+from musegen.errors import InputError, MusegenError
+from musegen.midi import write_atomic
+from musegen.models.musicvae import MusicVAE
+from musegen.objectives import Batch, Phase
+from musegen.presets import Preset, Stage
+
+MIN_WINDOWS = 32
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the loop tells its caller after each step."""
+
+    stage: int
+    step: int
+    total: int
+    losses: dict[str, float]
+    held_out: dict[str, float]
+
+
+class Stopped(MusegenError):
+    """The run was asked to stop and has saved; the exit code is 128 + the signal's number."""
+
+    def __init__(self, out: Path, signum: int) -> None:
+        super().__init__(f"{out}: stopped and saved; the same command goes on from here")
+        self.exit_code = 128 + signum
+
+
+def set_up_cpu(threads: int | None = None) -> None:
+    """Settings that matter on CPUs: denormals are flushed (up to 8 times faster), and threads."""
+    torch.set_flush_denormal(True)
+    if threads:
+        torch.set_num_threads(threads)
+
+
+def train(
+    preset: Preset,
+    train_data: Windows,
+    valid_data: Windows,
+    out: str | Path,
+    *,
+    seed: int = 0,
+    device: str | None = None,
+    every: int = 500,
+    report: Callable[[Progress], None] = lambda progress: None,
+    watch: Callable[[MusicVAE, int, int], None] = lambda model, stage, step: None,
+) -> MusicVAE:
+    """Train a preset, or go on where a run in `out` stopped; returns the averaged weights.
+
+    Args:
+        preset: model, representation and stages.
+        train_data: windows to learn from.
+        valid_data: windows of other songs, for held-out figures and the choice of weights.
+        out: the run's folder.
+        seed: of weights, order and noise.
+        device: "cpu", "cuda" or "mps"; the best there is by default.
+        every: steps between validations, checkpoints and calls of `watch`.
+        report: called after each step.
+        watch: called with the averaged model, the stage and the step at each validation.
+
+    Raises:
+        InputError: too little data.
+        MusegenError: the loss is not a number, or the folder holds another run.
+        Stopped: SIGINT or SIGTERM came; the checkpoint is written.
+    """
+    if len(train_data) < MIN_WINDOWS or not len(valid_data):
+        raise InputError(
+            out,
+            f"{len(train_data)} training and {len(valid_data)} held-out windows are too few "
+            f"(at least {MIN_WINDOWS} and 1); give more MIDI files",
+        )
+    out = Path(out)
+    device = device or best_device()
+    counts = [len(train_data.of_style(s)) for s in train_data.styles]
+    shares = tuple(round(c / sum(counts), 4) for c in counts)
+    preset = replace(preset, model=replace(preset.model, styles=train_data.styles, shares=shares))
+    write_config(out, preset, seed)
+    torch.manual_seed(seed)
+    model = MusicVAE(preset.model).to(device)
+    average = MusicVAE(preset.model).to(device)
+    average.load_state_dict(model.state_dict())
+    saved = load_checkpoint(out / "checkpoint.pt")
+    first = saved["stage"] if saved else 0
+    for number in range(first, len(preset.stages)):
+        stage = preset.stages[number]
+        phases = stage.objective.phases(model)
+        optimisers = [
+            torch.optim.AdamW(
+                p.parameters, lr=stage.lr, weight_decay=stage.weight_decay, fused=device != "mps"
+            )
+            for p in phases
+        ]
+        state: dict[str, Any] = {"step": 0, "best": math.inf, "best_weights": None}
+        if saved and number == first:
+            model.load_state_dict(saved["model"])
+            average.load_state_dict(saved["average"])
+            for optimiser, old in zip(optimisers, saved["optimisers"], strict=True):
+                optimiser.load_state_dict(old)
+            state = {k: saved[k] for k in state}
+
+        def save(state: dict[str, Any], number: int = number, optimisers: Any = optimisers) -> None:
+            everything = {
+                "stage": number,
+                "model": model.state_dict(),
+                "average": average.state_dict(),
+                "optimisers": [o.state_dict() for o in optimisers],
+                **state,
+            }
+            save_checkpoint(out / "checkpoint.pt", everything)
+
+        with signals() as asked:
+            while state["step"] < stage.steps:
+                step = state["step"]
+                for optimiser in optimisers:
+                    for group in optimiser.param_groups:
+                        group["lr"] = learning_rate(stage, step)
+                x, style = train_data.batch(step, stage.batch, seed * 1000 + number, stage.transpose)
+                batch = Batch(as_tensor(x, device), as_tensor(style, device))
+                losses = one_step(phases, optimisers, batch, stage, seed, number, step)
+                if not math.isfinite(sum(losses.values())):
+                    raise MusegenError(
+                        f"{out}: the loss is not a number at step {step}; the checkpoint is intact, "
+                        f"try a lower rate (--set stages.{number}.lr={stage.lr / 4:g})"
+                    )
+                update_average(average, model, stage, step)
+                state["step"] = step = step + 1
+                held_out: dict[str, float] = {}
+                if step % every == 0 or step == stage.steps:
+                    held_out = validate(stage, average, valid_data, seed, device)
+                    if held_out["loss"] < state["best"]:
+                        state["best"] = held_out["loss"]
+                        state["best_weights"] = {
+                            k: v.clone() for k, v in average.state_dict().items()
+                        }
+                    log(out, number, step, losses, held_out)
+                    save(state)
+                    watch(average, number, step)
+                report(Progress(number, step, stage.steps, losses, held_out))
+                if asked:
+                    save(state)
+                    raise Stopped(out, asked[0])
+        if state["best_weights"] is not None:
+            model.load_state_dict(state["best_weights"])
+            average.load_state_dict(state["best_weights"])
+        saved = None
+    return average.eval()
+
+
+def one_step(
+    phases: list[Phase],
+    optimisers: list[torch.optim.AdamW],
+    batch: Batch,
+    stage: Stage,
+    seed: int,
+    number: int,
+    step: int,
+) -> dict[str, float]:
+    """One update of every phase that is due; returns its losses as numbers."""
+    found: dict[str, float] = {}
+    for phase, optimiser in zip(phases, optimisers, strict=True):
+        if step % phase.every:
+            continue
+        losses = phase.loss(batch, step, noise(seed, number, step))
+        optimiser.zero_grad()
+        losses["loss"].backward()
+        norm = torch.nn.utils.clip_grad_norm_(phase.parameters, stage.clip)
+        if torch.isfinite(norm):
+            optimiser.step()
+            phase.after()
+        found |= {k: float(v.detach()) for k, v in losses.items()}
+    return found
+
+
+def noise(*place: int) -> torch.Generator:
+    """A generator whose numbers depend on nothing but (seed, stage, step)."""
+    return torch.Generator().manual_seed(random.Random(str(place)).getrandbits(63))
+
+
+def learning_rate(stage: Stage, step: int) -> float:
+    """The rate of a step, see `Stage`."""
+    rise = min(1.0, (step + 1) / stage.warmup) if stage.warmup else 1.0
+    if stage.schedule == "exponential":
+        fall = 0.9999**step
+    else:
+        fall = 0.5 * (1 + math.cos(math.pi * min(1.0, step / stage.steps)))
+    return rise * (stage.lr_final + (stage.lr - stage.lr_final) * fall)
+
+
+@torch.no_grad()
+def update_average(average: MusicVAE, model: MusicVAE, stage: Stage, step: int) -> None:
+    """Exponential moving average, short at the start so that it does not lag."""
+    decay = min(stage.ema, (1 + step) / (10 + step))
+    weight = 1 - decay
+    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), weight)
+
+
+@torch.no_grad()
+def validate(
+    stage: Stage, model: MusicVAE, data: Windows, seed: int, device: str, limit: int = 1024
+) -> dict[str, float]:
+    """Held-out figures of up to `limit` windows, always with the same noise."""
+    model.eval()
+    total: dict[str, float] = {}
+    n = 0
+    for i, (x, style) in enumerate(data.chunks(256, limit)):
+        batch = Batch(as_tensor(x, device), as_tensor(style, device))
+        figures = stage.objective.held_out(model, batch, noise(seed, -1, i))
+        for key, value in figures.items():
+            total[key] = total.get(key, 0.0) + float(value) * len(x)
+        n += len(x)
+    return {k: v / n for k, v in total.items()}
+
+
+def as_tensor(x: Any, device: str) -> Tensor:
+    """Integers of any width as int64 on the device."""
+    return torch.from_numpy(x).to(device, torch.long)
+
+
+def best_device() -> str:
+    """ "cuda" when there is one, else "cpu"."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@contextmanager
+def signals() -> Iterator[list[int]]:
+    """SIGINT and SIGTERM noted instead of raised, so that a step ends and is saved."""
+    asked: list[int] = []
+    old = {}
+    try:
+        for s in (signal.SIGINT, signal.SIGTERM):
+            old[s] = signal.signal(s, lambda signum, _: asked.append(signum))
+    except ValueError:  # not the main thread: nothing to catch
+        pass
+    try:
+        yield asked
+    finally:
+        for s, handler in old.items():
+            signal.signal(s, handler)
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write beside and rename, so that a full disk or a kill leaves the last good one."""
+    temporary = path.with_suffix(".part")
+    try:
+        with temporary.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:
+        temporary.unlink(missing_ok=True)
+        raise MusegenError(
+            f"{path}: cannot be written ({error}); the last checkpoint is kept, make room"
+        ) from None
+
+
+def load_checkpoint(path: Path) -> dict[str, Any] | None:
+    """The state of a stopped run, or None."""
+    if not path.exists():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+        return state
+    except Exception as error:
+        kind = type(error).__name__
+        raise MusegenError(f"{path}: broken checkpoint ({kind}); remove it to start anew") from None
+
+
+def write_config(out: Path, preset: Preset, seed: int) -> None:
+    """config.json of a run; a resumed run must be the same one."""
+    data = {"seed": seed, "preset": configs.to_dict(preset)}
+    path = out / "config.json"
+    if path.exists():
+        if json.loads(path.read_text()) != json.loads(json.dumps(data)):
+            raise MusegenError(
+                f"{out}: holds a run with another preset, data or seed; choose another --out"
+            )
+        return
+    write_atomic(path, (json.dumps(data, indent=1) + "\n").encode())
+
+
+def log(
+    out: Path, stage: int, step: int, losses: dict[str, float], held_out: dict[str, float]
+) -> None:
+    """One line of log.jsonl."""
+    row = {"stage": stage, "step": step, "time": round(time.time(), 1), "train": losses}
+    with (out / "log.jsonl").open("a") as file:
+        file.write(json.dumps(row | {"held_out": held_out}) + "\n")
