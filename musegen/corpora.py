@@ -23,18 +23,21 @@ from musegen.score import DURATION, ONSET, Score, Track, as_notes
 # Tunes shipped in data/samples: their clusters always go to the test part, so demos are honest.
 SAMPLE_TITLES = (
     "fishers hornpipe",
+    "fishers",
     "durangs hornpipe",
-    "arkansas traveller reel",
-    "the swallows tail",
-    "the masons apron",
-    "the harvest home",
-    "the ranting highlandman",
+    "durangs",
+    "arkansas traveller",
+    "swallows tail",
+    "masons apron",
+    "harvest home",
+    "ranting highlandman",
+    "white cockade",
 )
 
 
 @dataclass(frozen=True)
 class Song:
-    """A piece of a corpus: `name` is unique in it, `title` may be empty."""
+    """A piece of a corpus: `name` is unique in it, `title` may be empty or several (" / ")."""
 
     name: str
     corpus: str
@@ -212,7 +215,7 @@ def fiddle() -> Iterator[Song | Reject]:
             text = path.read_text("utf-8", "replace")
             for i, tune in enumerate(re.split(r"(?m)^(?=X:)", text)[1:]):
                 name = f"{folder}/{path.stem}#{i}"
-                title = re.search(r"(?m)^T:\s*(.*)$", tune)
+                titles = re.findall(r"(?m)^T:\s*(.*?)\s*$", tune)
                 try:
                     handler = abcFormat.ABCHandler()
                     handler.process(tune)
@@ -222,7 +225,7 @@ def fiddle() -> Iterator[Song | Reject]:
                 except Exception as error:  # music21 raises many kinds on odd tunes
                     yield Reject(name, f"ABC not understood ({type(error).__name__})")
                 else:
-                    yield Song(name, "fiddle", score, title[1] if title else "")
+                    yield Song(name, "fiddle", score, " / ".join(titles))
 
 
 def _from_abc_tokens(tokens: list[Any]) -> Score:
@@ -245,6 +248,8 @@ def _from_abc_tokens(tokens: list[Any]) -> Score:
             lengths.append(Fraction(0))
         elif kind in ("ABCNote", "ABCChord", "ABCRest") and not getattr(token, "inGrace", False):
             length = Fraction(token.quarterLength).limit_denominator(96) * factor
+            if token.activeTuplet:  # music21 leaves this to the maker of notes
+                length *= Fraction(token.activeTuplet.tupletMultiplier())
             inner = max(token.subTokens, key=_height) if kind == "ABCChord" else token
             if not getattr(inner, "isRest", False) and inner.pitchName:
                 number = int(pitch.Pitch(inner.pitchName).midi)

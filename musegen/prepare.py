@@ -48,6 +48,7 @@ def prepare(
     bars: int = 2,
     hop: int = 1,
     held_out: tuple[float, float] = (0.05, 0.05),
+    everything: str | None = None,
     force: bool = False,
     report: Callable[[int, str], None] = lambda done, name: None,
 ) -> dict[str, Any]:
@@ -59,6 +60,7 @@ def prepare(
         bars: length of a window.
         hop: bars from one window to the next.
         held_out: shares of songs for valid and test.
+        everything: put all songs into this part instead.
         force: replace an existing folder.
         report: called with the count of songs read and the name of the last.
 
@@ -84,7 +86,7 @@ def prepare(
         said = "; ".join(f"{n} x {reason}" for reason, n in reasons) or "no songs"
         raise InputError(", ".join(map(str, sources)), f"gives no {bars}-bar windows ({said})")
     clusters = _clusters(pieces)
-    parts = [_part(c, held_out) for c in clusters]
+    parts = [everything or _part(c, held_out) for c in clusters]
     manifest: dict[str, Any] = {
         "version": VERSION,
         "sources": [Path(s).name for s in sources],
@@ -189,8 +191,7 @@ def _clusters(pieces: list[_Piece]) -> list[str]:
             parent[root(a)] = root(b)
     titles: dict[str, int] = {}
     for i, piece in enumerate(pieces):
-        title = normal_title(piece.song.title)
-        if title:
+        for title in normal_titles(piece.song.title):
             parent[root(i)] = root(titles.setdefault(title, i))
     names = [min(pieces[j].digest for j in group) for group in _groups(parent, root).values()]
     by_root = dict(zip(_groups(parent, root), names, strict=True))
@@ -205,14 +206,20 @@ def _groups(parent: list[int], root: Callable[[int], int]) -> dict[int, list[int
     return groups
 
 
-def normal_title(title: str) -> str:
-    """A title without case, punctuation and kind of dance at its end."""
-    words = re.sub(r"[^a-z0-9 ]", "", title.lower().replace("-", " ")).split()
-    return " ".join(words)
+def normal_titles(title: str) -> list[str]:
+    """The titles of a song (" / " between them) without case, articles, punctuation, and what
+    stands in brackets or behind a dash (a setting, the kind of dance)."""
+    found = []
+    for one in title.lower().split(" / "):
+        bare = re.sub(r"\(.*?\)|--.*", "", one).replace("-", " ")
+        words = re.sub(r"[^a-z0-9 ]", "", bare).split()
+        found.append(" ".join(w for w in words if w not in ("the", "a", "an")))
+    return [t for t in found if t]
 
 
 def _is_sample(song: Song) -> bool:
-    return song.corpus == "fiddle" and normal_title(song.title) in corpora.SAMPLE_TITLES
+    titles = normal_titles(song.title)
+    return song.corpus == "fiddle" and any(t in corpora.SAMPLE_TITLES for t in titles)
 
 
 def _part(cluster: str, held_out: tuple[float, float]) -> str:

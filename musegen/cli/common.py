@@ -1,15 +1,21 @@
-"""What all verbs share: options, talk on stderr, exit codes."""
+"""What all verbs share: options, where results go, talk on stderr."""
 
 from __future__ import annotations
 
 import json
 import secrets
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from musegen.errors import InputError, MusegenError
+
+if TYPE_CHECKING:
+    from musegen.score import Score
 
 F = TypeVar("F", bound=Callable[..., Any])
 SCHEMA = 1
@@ -27,7 +33,7 @@ class Talk:
         if not self.quiet:
             click.echo(text, err=True)
 
-    def result(self, verb: str, data: Mapping[str, Any], lines: list[str]) -> None:
+    def result(self, verb: str, data: Mapping[str, Any], lines: Sequence[str]) -> None:
         """The verb's result: one JSON document with --json, else lines."""
         if self.as_json:
             click.echo(json.dumps({"schema": SCHEMA, "verb": verb, **data}))
@@ -40,22 +46,131 @@ class Talk:
         from tqdm import tqdm
 
         hidden = self.quiet or not sys.stderr.isatty()
-        return tqdm(total=total, desc=words, disable=hidden, file=sys.stderr, dynamic_ncols=True)
+        return tqdm(total=total or None, desc=words, disable=hidden, file=sys.stderr)
 
 
-def talk_options(command: F) -> F:
-    """--json and --quiet."""
-    command = click.option("--quiet", "-q", is_flag=True, help="Say nothing on stderr.")(command)
-    text = "Print the result as one JSON document."
-    return click.option("--json", "as_json", is_flag=True, help=text)(command)
+def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
+    def add(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
 
 
-def seed_option(command: F) -> F:
-    """--seed; drawn, printed and stored when not given."""
-    text = "Same seed, same bytes; drawn when not given, always printed and stored."
-    return click.option("--seed", type=click.IntRange(0, 2**31 - 1), help=text)(command)
+talk_options = _options(
+    click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document."),
+    click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr."),
+)
+music_options = _options(
+    click.option(
+        "-o",
+        "--out",
+        default=".",
+        show_default="here",
+        help="A folder, a .mid file, or - for standard output.",
+    ),
+    click.option("--model", default="melody-2bar", show_default=True, help="Name or folder."),
+    click.option(
+        "--seed",
+        type=click.IntRange(0, 2**31 - 1),
+        help="Same seed, same bytes. Drawn when not given, always printed and stored.",
+    ),
+    click.option("--force", is_flag=True, help="Overwrite existing files."),
+    click.option("--png", is_flag=True, help="Also draw a piano roll beside each file."),
+    talk_options,
+)
+tempo_option = click.option(
+    "--tempo", type=click.FloatRange(10, 400), help="Quarter notes a minute."
+)
+key_option = click.option("--key", help="Transpose into this key, e.g. C, F#, Bbm.")
 
 
-def new_seed() -> int:
-    """A seed for a run that was given none."""
-    return secrets.randbelow(2**31)
+def temperature_option(default: float) -> Callable[[F], F]:
+    """--temperature with the verb's default."""
+    text = "Higher is wilder, 0 takes the likeliest."
+    return click.option(
+        "--temperature", default=default, show_default=True, type=click.FloatRange(0, 5), help=text
+    )
+
+
+def seed_or_new(seed: int | None, talk: Talk) -> int:
+    """The given seed or a drawn one; said either way."""
+    seed = secrets.randbelow(2**31) if seed is None else seed
+    talk.say(f"seed {seed}")
+    return seed
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where scores go: one file each, or `-` for standard output.
+
+    Checked before any work: nothing is overwritten without --force.
+    """
+
+    paths: tuple[Path, ...]
+    png: bool
+    force: bool
+
+    @staticmethod
+    def plan(out: str, names: Sequence[str], *, png: bool, force: bool) -> Outputs:
+        """Paths for `names` in folder `out`, or `out` itself when it is a file name or "-".
+
+        Raises:
+            MusegenError: something is there already, or the folder cannot be used.
+        """
+        if out == "-":
+            return Outputs((Path("-"),), False, True)
+        if is_file_name(out):
+            paths = (Path(out),)
+        else:
+            if Path(out).exists() and not Path(out).is_dir():
+                raise MusegenError(f"{out}: is a file; give a folder or a name ending in .mid")
+            paths = tuple(Path(out) / f"{name}.mid" for name in names)
+        pictures = [p.with_suffix(".png") for p in paths] if png else []
+        for path in (*paths, *pictures):
+            if path.exists() and not force:
+                raise MusegenError(f"{path}: exists already; choose another -o or use --force")
+        return Outputs(paths, png, force)
+
+    def write(self, scores: Sequence[Score]) -> list[dict[str, str]]:
+        """Write each score, and its picture; returns the paths."""
+        from musegen import plot
+
+        written = []
+        for score, path in zip(scores, self.paths, strict=True):
+            row = {"midi": str(score.write(path, force=self.force))}
+            if self.png:
+                title = path.stem
+                png = path.with_suffix(".png")
+                row["png"] = str(plot.pianoroll(score, png, title=title, force=self.force))
+            written.append(row)
+        return written
+
+
+def is_file_name(out: str) -> bool:
+    """Whether -o names one file: "-" or something that ends in .mid."""
+    return out == "-" or Path(out).suffix.lower() in (".mid", ".midi")
+
+
+def read_score(path: str) -> Score:
+    """A score from a path or from standard input."""
+    from musegen import midi
+
+    return midi.read(path)
+
+
+def in_words(path: str, verb: Callable[[], Any]) -> Any:
+    """Run `verb`; a ValueError about the music becomes an error that names the file."""
+    try:
+        return verb()
+    except ValueError as error:
+        raise InputError(path, str(error)) from None
+
+
+def listing(talk: Talk, verb: str, written: list[dict[str, str]], **data: Any) -> None:
+    """Paths on stdout, one a line; nothing when the music itself went there."""
+    if [row["midi"] for row in written] == ["-"]:
+        return
+    lines = [path for row in written for path in row.values()]
+    talk.result(verb, {"files": written, **data}, lines)

@@ -12,9 +12,17 @@ import click
 from musegen.errors import MusegenError
 
 VERBS = {
+    "generate": "musegen.cli.music",
+    "interpolate": "musegen.cli.music",
+    "reconstruct": "musegen.cli.music",
     "prepare": "musegen.cli.training",
     "train": "musegen.cli.training",
     "presets": "musegen.cli.training",
+    "evaluate": "musegen.cli.look",
+    "models": "musegen.cli.look",
+    "info": "musegen.cli.look",
+    "plot": "musegen.cli.look",
+    "doctor": "musegen.cli.look",
 }
 
 

@@ -23,6 +23,15 @@ def gaussian_kl(mean: Tensor, std: Tensor) -> Tensor:
     return 0.5 * (mean.square() + std.square() - 1 - 2 * std.log()).sum(-1)
 
 
+def divergence(model: MusicVAE, mean: Tensor, std: Tensor, z: Tensor, style: Tensor) -> Tensor:
+    """KL of the posterior from the model's prior in nats [b]: closed form for N(0, I); for a flow
+    the posterior's entropy in closed form and the prior's density at the one sample z."""
+    if model.flow is None:
+        return gaussian_kl(mean, std)
+    entropy = (std.log() + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
+    return -entropy - model.flow.log_prob(z, style)
+
+
 def inverse_sigmoid(step: int, rate: float) -> float:
     """Probability of feeding back a sampled symbol at `step`; 0 at first, 1 in the end."""
     return 1 - rate / (rate + math.exp(min(step / rate, 500.0)))
@@ -48,17 +57,17 @@ class ELBO:
     input_dropout: float = 0.0
 
     def phases(self, model: nn.Module) -> list[Phase]:
-        """One phase over encoder and decoder."""
+        """One phase over the whole model."""
         assert isinstance(model, MusicVAE)
-        trained = [p for n, p in model.named_parameters() if not n.startswith("flow.")]
 
         def loss(batch: Batch, step: int, generator: torch.Generator) -> Losses:
-            return self.loss(model, batch.x, step, generator)
+            return self.loss(model, batch, step, generator)
 
-        return [Phase("elbo", [p for p in trained if p.requires_grad], loss)]
+        return [Phase("elbo", [p for p in model.parameters() if p.requires_grad], loss)]
 
-    def loss(self, model: MusicVAE, x: Tensor, step: int, generator: torch.Generator) -> Losses:
+    def loss(self, model: MusicVAE, batch: Batch, step: int, generator: torch.Generator) -> Losses:
         """Loss and its terms for symbols [b, t]; all in nats a sequence."""
+        x = batch.x
         mean, std = model.encode(x)
         z = mean + std * torch.randn(mean.shape, generator=generator).to(mean)
         previous = model.previous(x)
@@ -71,7 +80,7 @@ class ELBO:
                 previous = previous.masked_fill(hide[..., None], 0.0)
             logits = model(z, previous)
         ce = F.cross_entropy(logits.flatten(0, 1).float(), x.flatten(), reduction="sum") / len(x)
-        kl = gaussian_kl(mean.float(), std.float()).mean()
+        kl = divergence(model, mean, std, z, batch.style).mean()
         beta = self.beta * (1 - self.beta_rate**step)
         cost = beta * (kl - self.free_bits * math.log(2)).clamp(min=0)
         return {"loss": ce + cost, "ce": ce.detach(), "kl": kl.detach()}
@@ -87,7 +96,7 @@ class ELBO:
         z = mean + std * torch.randn(mean.shape, generator=generator).to(mean)
         logits = model(z, model.previous(x))
         ce = F.cross_entropy(logits.flatten(0, 1), x.flatten(), reduction="sum") / len(x)
-        kl = gaussian_kl(mean, std).mean()
+        kl = divergence(model, mean, std, z, batch.style).mean()
         return {
             "loss": ce + self.beta * (kl - self.free_bits * math.log(2)).clamp(min=0),
             "ce": ce,

@@ -1,0 +1,280 @@
+"""The tasks: Score in, Score out. The one place where a network and a representation meet."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from musegen import pretrained
+from musegen.errors import ModelError, MusegenError, NothingGeneratedError
+from musegen.melody import Line, Say, into_key, melody_line
+from musegen.metrics import scale_consistency
+from musegen.pretrained import Bundle
+from musegen.sampling import slerp
+from musegen.score import ONSET, PITCH, VELOCITY, Score
+from musegen.version import __version__
+
+_log = logging.getLogger("musegen")
+PROGRAM = 0
+CANDIDATES = 6  # windows drawn for each place of a longer melody, the best fitting is kept
+FORM = (1.0, 0.85, 0.5, 0.9)  # how much of the first window's noise each next window keeps
+
+
+def load(name: str = pretrained.DEFAULT) -> Pipeline:
+    """A pipeline from a shipped model's name or a bundle's folder.
+
+    Raises:
+        ModelError: there is none, or it is broken.
+    """
+    return Pipeline(pretrained.load(name))
+
+
+class Pipeline:
+    """A model with its verbs. All randomness comes from the `seed` of each call."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+        self.model, self.representation = bundle.model, bundle.representation
+
+    def __repr__(self) -> str:
+        """Short: name of the model."""
+        return f"Pipeline({self.bundle.name!r})"
+
+    @property
+    def styles(self) -> tuple[str, ...]:
+        """Kinds of music that the model's prior tells apart."""
+        return self.model.config.styles
+
+    def generate(
+        self,
+        n: int = 1,
+        *,
+        seed: int,
+        bars: int | None = None,
+        temperature: float = 1.0,
+        style: str | None = None,
+        tempo: float = 120.0,
+        key: str | None = None,
+    ) -> list[Score]:
+        """New melodies from the prior.
+
+        Longer melodies than the model's windows are chained: the noise of each window keeps a
+        share of the first one's (so motifs return), and of several candidates that which stays
+        in its scale and joins with the smallest leap is taken.
+
+        Args:
+            n: how many.
+            seed: same seed, same melodies.
+            bars: length of each, the model's window by default.
+            temperature: of the symbols; 0 takes the likeliest.
+            style: one of `styles`; any, as often as in training, by default.
+            tempo: quarter notes a minute.
+            key: transposed into it, as "C" or "F#m".
+
+        Raises:
+            ModelError: no such style.
+            NothingGeneratedError: every melody came out empty.
+        """
+        size = self.representation.bars
+        bars = bars or size
+        generator = torch.Generator().manual_seed(seed)
+        which = self._style(style)
+        styles = self.model.draw_styles(n, generator, which)
+        base = torch.randn(n, self.model.config.latent, generator=generator)
+        chosen = [self._decode(self.model.from_noise(base, styles), generator, temperature)]
+        for i in range(1, -(-bars // size)):
+            share = FORM[i % len(FORM)]
+            fresh = torch.randn(CANDIDATES, n, base.shape[1], generator=generator)
+            noise = share * base + (1 - share**2) ** 0.5 * fresh
+            z = self.model.from_noise(noise.flatten(0, 1), styles.repeat(CANDIDATES))
+            drawn = self._decode(z, generator, temperature).reshape(CANDIDATES, n, -1)
+            before = np.concatenate(chosen, axis=1)
+            best = [
+                min(range(CANDIDATES), key=lambda c, k=k: self._misfit(before[k], drawn[c, k]))
+                for k in range(n)
+            ]
+            chosen.append(drawn[best, np.arange(n)])
+        recipe = self._recipe("generate", seed, temperature=temperature, bars=bars)
+        recipe |= {"tempo": tempo, "n": n} | ({"key": key} if key else {})
+        recipe |= {"style": style} if style else {}
+        scores = []
+        for i, events in enumerate(np.concatenate(chosen, axis=1)[:, : bars * 16]):
+            score = self._score(events, tempo, recipe | {"index": i})
+            scores.append(into_key(score, key) if key else score)
+        if not any(len(s.tracks[0]) for s in scores):
+            raise NothingGeneratedError(
+                "the model gave no notes; try another --seed or a temperature nearer to 1"
+            )
+        return scores
+
+    def reconstruct(
+        self,
+        score: Score,
+        *,
+        seed: int,
+        temperature: float = 0.0,
+        track: str | None = None,
+        name: str = "input",
+        say: Say = _log.info,
+    ) -> tuple[Score, dict[str, Any]]:
+        """A melody through the latent and back, with the share of steps that came out as given.
+
+        Raises:
+            ValueError: no melody in bars of four quarters; in words.
+        """
+        line = melody_line(score, name, track, say)
+        line = line.fitted(self._whole(line.bars), "pad")
+        x = line.windows(self.representation)
+        generator = torch.Generator().manual_seed(seed)
+        y = self._decode(self._encode(x), generator, temperature)
+        recipe = self._recipe("reconstruct", seed, temperature=temperature, inputs=[name])
+        made = self._like(line, self._score(y.reshape(-1), line.tempo, recipe))
+        right = (x == y).mean(axis=1)
+        figures = {
+            "accuracy": round(float(right.mean()), 4),
+            "windows": [round(float(r), 4) for r in right],
+            "bars": line.bars,
+        }
+        return made, figures
+
+    def interpolate(
+        self,
+        a: Score,
+        b: Score,
+        *,
+        steps: int = 8,
+        seed: int,
+        temperature: float = 0.0,
+        tracks: tuple[str | None, str | None] = (None, None),
+        names: tuple[str, str] = ("A", "B"),
+        fit: str = "loop",
+        tempo: float | None = None,
+        bars: int | None = None,
+        key: str | None = None,
+        say: Say = _log.info,
+    ) -> list[Score]:
+        """Melodies on the way from A to B; the first and the last are A and B as written.
+
+        Both are cut into windows, the shorter one is repeated ("loop") or followed by rests
+        ("pad"); between each pair of windows the posterior means are interpolated by slerp.
+
+        Args:
+            a: where to start.
+            b: where to end.
+            steps: melodies in all, at least 2.
+            seed: of the decoder's draws when temperature is above 0.
+            temperature: of the symbols; 0 takes the likeliest.
+            tracks: which track holds each melody, by name or number from 1.
+            names: what to call them in remarks and in the recipe.
+            fit: "loop" or "pad".
+            tempo: of all; from A's to B's by default.
+            bars: length of each; that of the longer one by default.
+            key: both inputs are transposed into it first.
+            say: is told what was taken and what left out.
+
+        Raises:
+            ValueError: no melody in bars of four quarters, or fewer than 2 steps; in words.
+        """
+        if steps < 2:
+            raise MusegenError("an interpolation needs at least 2 steps: its two ends")
+        scores = [into_key(s, key) if key else s for s in (a, b)]
+        lines = [
+            melody_line(s, n, t, say) for s, n, t in zip(scores, names, tracks, strict=True)
+        ]
+        bars = self._whole(bars or max(line.bars for line in lines))
+        for line, name in zip(lines, names, strict=True):
+            if line.bars < bars:
+                how = "repeated" if fit == "loop" else "followed by rests"
+                say(f"{name}: {line.bars} bars, {how} to make {bars}")
+        first, last = (line.fitted(bars, fit) for line in lines)
+        x = np.concatenate([first.windows(self.representation), last.windows(self.representation)])
+        ends = self._encode(x)
+        half = len(ends) // 2
+        t = torch.linspace(0, 1, steps)
+        z = slerp(ends[:half], ends[half:], t[1:-1])  # [steps - 2, windows, z]
+        generator = torch.Generator().manual_seed(seed)
+        events = np.zeros((0, 0), np.uint8)
+        if steps > 2:
+            events = self._decode(z.flatten(0, 1), generator, temperature).reshape(steps - 2, -1)
+        recipe = self._recipe("interpolate", seed, temperature=temperature, inputs=list(names))
+        made = []
+        for i, place in enumerate(t.tolist()):
+            at = tempo or round(first.tempo + place * (last.tempo - first.tempo), 3)
+            note = recipe | {"steps": steps, "index": i, "fit": fit, "bars": bars}
+            note |= {"key": key} if key else {}
+            if i in (0, steps - 1):
+                score = replace((first if i == 0 else last).score(), recipe=note)
+            else:
+                score = self._like(first if place < 0.5 else last, self._score(events[i - 1], at, note))
+                louder = (1 - place) * first.mean_velocity() + place * last.mean_velocity()
+                score = _with_velocity(score, round(louder))
+            made.append(replace(score, tempos=((0, at),)))
+        return made
+
+    def _style(self, style: str | None) -> int | None:
+        if style is None:
+            return None
+        if style not in self.styles:
+            raise ModelError(
+                f"{self.bundle.name}: no style {style!r}; there are {', '.join(self.styles) or 'none'}"
+            )
+        return self.styles.index(style)
+
+    def _whole(self, bars: int) -> int:
+        size = self.representation.bars
+        return -(-bars // size) * size
+
+    @torch.no_grad()
+    def _encode(self, x: NDArray[np.uint8]) -> torch.Tensor:
+        mean, _ = self.model.encode(torch.from_numpy(x.astype(np.int64)))
+        return mean
+
+    def _decode(
+        self, z: torch.Tensor, generator: torch.Generator, temperature: float
+    ) -> NDArray[np.uint8]:
+        return self.model.decode(z, generator, temperature).numpy().astype(np.uint8)
+
+    def _misfit(self, before: NDArray[np.uint8], window: NDArray[np.uint8]) -> float:
+        """How badly a window follows: notes outside the scale, leap at the seam, silence."""
+        old, new = (self.representation.decode_steps(e) for e in (before, window))
+        if not len(new) or not len(old):
+            return 9.0
+        both = np.concatenate([old, new])
+        leap = abs(int(new[0, PITCH]) - int(old[-1, PITCH]))
+        bars = len(np.unique(new[:, ONSET] // 16))
+        outside = 1 - float(scale_consistency(both)[0])
+        return 6 * outside + leap / 12 + (self.representation.bars - bars)
+
+    def _score(self, events: NDArray[np.uint8], tempo: float, recipe: dict[str, Any]) -> Score:
+        return replace(
+            self.representation.decode(events), tempos=((0, float(tempo)),), recipe=recipe
+        )
+
+    def _like(self, line: Line, score: Score) -> Score:
+        track = replace(score.tracks[0], program=line.track.program, name=line.track.name)
+        return replace(score, tracks=(track,))
+
+    def _recipe(self, verb: str, seed: int, **more: Any) -> dict[str, Any]:
+        recipe = {"version": __version__, "verb": verb, "model": self.bundle.name, "seed": seed}
+        return recipe | more
+
+
+def _with_velocity(score: Score, velocity: int) -> Score:
+    track = score.tracks[0]
+    notes = track.notes.copy()
+    notes[:, VELOCITY] = min(max(velocity, 1), 127)
+    return replace(score, tracks=(replace(track, notes=notes),))
+
+
+def timeline(scores: list[Score], markers: list[str]) -> Score:
+    """Scores one after the other in one, each with a marker where it begins."""
+    joined = replace(scores[0], markers=((0, markers[0]),))
+    for score, marker in zip(scores[1:], markers[1:], strict=True):
+        joined = joined.concat(replace(score, markers=((0, marker),)))
+    recipe = {k: v for k, v in scores[0].recipe.items() if k != "index"}
+    return replace(joined, recipe=recipe)
