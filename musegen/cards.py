@@ -11,14 +11,12 @@ from musegen.corpora import CORPORA
 
 
 def training_info(data: Path, run: Path, preset: str) -> dict[str, Any]:
-    """What a run knows of itself: preset, data and its last held-out figures."""
+    """What a run knows of itself: preset, data and its best held-out figures."""
     manifest = json.loads((data / "manifest.json").read_text())
     lines = (run / "log.jsonl").read_text().splitlines()
-    figures: dict[str, dict[str, float]] = {}
-    for line in lines:
-        row = json.loads(line)
-        if row["held_out"]:
-            figures[str(row["stage"])] = {k: round(v, 4) for k, v in row["held_out"].items()}
+    rows = [json.loads(line) for line in lines]
+    best = min(rows, key=lambda row: float(row["held_out"]["loss"]))
+    figures = {k: round(v, 4) for k, v in best["held_out"].items()}
     sources = sorted({c for part in manifest["corpora"].values() for c in part})
     return {
         "preset": preset,
@@ -38,11 +36,7 @@ def training_card(info: Mapping[str, Any]) -> str:
         f"- **{name}**: {source}; licence: {info['data_licences'][name]}"
         for name, source in info["corpora"].items()
     )
-    figures = "\n".join(
-        f"| {stage} | {name} | {value:g} |"
-        for stage, values in info["held_out"].items()
-        for name, value in values.items()
-    )
+    figures = "\n".join(f"| {name} | {value:g} |" for name, value in info["held_out"].items())
     windows, songs = info["windows"], info["songs"]
     return f"""# A musegen bundle
 
@@ -59,8 +53,8 @@ variants of a tune on one side.
 
 ## Held-out figures while training (averaged weights, validation songs)
 
-| stage | figure | value |
-|---|---|---|
+| figure | value |
+|---|---|
 {figures}
 
 The table against test songs: `musegen evaluate PATH --data PREPARED`.

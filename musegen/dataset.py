@@ -62,17 +62,20 @@ class Windows:
 
     def batch(
         self, step: int, size: int, seed: int, shift: int = 0
-    ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """Symbols [size, steps] and styles [size] of a step, moved by up to `shift` semitones."""
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
+        """Symbols [size, steps] of a step, moved by up to `shift` semitones; styles and moves [size].
+
+        A window that would leave the range of pitches is not moved.
+        """
         size = min(size, len(self))
         epoch, place = divmod(step, len(self) // size)
         order = np.random.default_rng((seed, 1, epoch)).permutation(len(self))
-        index = np.sort(order[place * size : (place + 1) * size])
+        index = order[place * size : (place + 1) * size]
         x = self.encode(index)
-        if shift:
-            move = np.random.default_rng((seed, 2, step)).integers(-shift, shift + 1, size)
-            x = transpose(x, move)
-        return x, self.style[index]
+        move = np.random.default_rng((seed, 2, step)).integers(-shift, shift + 1, size)
+        moved = transpose(x, move)
+        move[(moved == x).all(axis=1)] = 0
+        return moved, self.style[index], move
 
     def chunks(self, size: int, limit: int | None = None) -> Iterator[tuple[Any, Any]]:
         """Symbols and styles in order, all or `limit` windows spread evenly."""

@@ -12,11 +12,12 @@ import torch
 from musegen import metrics
 from musegen.dataset import Windows
 from musegen.errors import InputError
-from musegen.objectives.variational import divergence
+from musegen.objectives.variational import gaussian_kl
 from musegen.pretrained import Bundle
 from musegen.score import Notes
 
 Report = Callable[[str], None]
+Prior = Callable[[int, torch.Generator], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Evaluation:
     Attributes:
         reconstruction: per set of songs: windows, teacher, sampled, sampled_mean, ce, kl.
         samples: distinct share, share identical to a training window, also up to transposition.
-        overlap: per set of songs and row (model, real, naive): overlapping area per feature.
+        overlap: per set of songs and row (model, N(0,I), real, naive): overlapping area per feature.
         values: per set: feature values of model, held-out, naive.
     """
 
@@ -84,18 +85,17 @@ def evaluate(
         report(f"{name}: reconstructing {len(index)} held-out windows")
         reconstruction[name] = _reconstruction(bundle, held_out, index, generator, temperature)
         report(f"{name}: drawing {n} samples")
-        drawn: list[np.ndarray[Any, Any]] = []
-        for i in range(0, n, 256):
-            z = bundle.model.prior(min(256, n - i), generator, place)
-            drawn += list(bundle.model.decode(z, generator, temperature).numpy().astype(np.uint8))
-        windows = [bundle.representation.decode_steps(e) for e in drawn]
+        windows = draw(
+            bundle, n, generator, temperature, lambda k, g: bundle.model.prior(k, g, place)
+        )
         if name == "all":
             canonical = [bundle.representation.encode_steps(w).tobytes() for w in windows]
             samples = {
                 "n": n,
                 "distinct": len(set(canonical)) / n,
                 "identical": sum(c in seen for c in canonical) / n,
-                "identical_transposed": sum(_shape(w) in seen_shapes for w in windows if len(w)) / n,
+                "identical_transposed": sum(_shape(w) in seen_shapes for w in windows if len(w))
+                / n,
             }
         real = [held_out.window(i) for i in index]
         old = [training.window(i) for i in train_index]
@@ -105,12 +105,27 @@ def evaluate(
             "naive": metrics.features(metrics.shuffled(real, rng)),
         }
         values[name] = found
-        overlap[name] = {
-            "model": metrics.overlaps(found["model"], found["held-out"]),
+        overlap[name] = {"model": metrics.overlaps(found["model"], found["held-out"])}
+        if name == "all":
+            normal = draw(bundle, n, generator, temperature, bundle.model.normal_prior)
+            overlap[name]["N(0,I)"] = metrics.overlaps(metrics.features(normal), found["held-out"])
+        overlap[name] |= {
             "real": metrics.overlaps(metrics.features(old), found["held-out"]),
             "naive": metrics.overlaps(found["naive"], found["held-out"]),
         }
     return Evaluation(reconstruction, samples, overlap, values)
+
+
+def draw(
+    bundle: Bundle, n: int, generator: torch.Generator, temperature: float, prior: Prior
+) -> list[Notes]:
+    """`n` windows decoded from latents of a prior."""
+    windows = []
+    for i in range(0, n, 256):
+        z = prior(min(256, n - i), generator)
+        x = bundle.model.decode(z, generator, temperature).numpy()
+        windows += [bundle.representation.decode_steps(row) for row in x]
+    return windows
 
 
 def _shape(window: Notes) -> bytes:
@@ -132,14 +147,12 @@ def _reconstruction(
         z = mean + std * torch.randn(mean.shape, generator=generator)
         logits = model(z, model.previous(x))
         ce = torch.nn.functional.cross_entropy(logits.flatten(0, 1), x.flatten(), reduction="sum")
-        style = torch.from_numpy(data.style[part])
-        style = style.clamp(max=max(0, len(model.config.styles) - 1))
         total += [
             float((logits.argmax(-1) == x).float().mean()) * len(x),
             float((model.decode(z, generator, temperature) == x).float().mean()) * len(x),
             float((model.decode(mean, generator, temperature) == x).float().mean()) * len(x),
             float(ce),
-            float(divergence(model, mean, std, z, style).sum()),
+            float(gaussian_kl(mean, std).sum()),
         ]
     names = ("teacher", "sampled", "sampled_mean", "ce", "kl")
     figures = dict(zip(names, (total / len(index)).tolist(), strict=True))

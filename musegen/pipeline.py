@@ -22,7 +22,7 @@ from musegen.version import __version__
 _log = logging.getLogger("musegen")
 PROGRAM = 0
 CANDIDATES = 6  # windows drawn for each place of a longer melody, the best fitting is kept
-FORM = (1.0, 0.85, 0.5, 0.9)  # how much of the first window's noise each next window keeps
+FORM = (0.0, 0.4, 0.75, 0.25)  # how far each next window is from the first, 0 the same, 1 a new one
 
 
 def load(name: str = pretrained.DEFAULT) -> Pipeline:
@@ -63,9 +63,9 @@ class Pipeline:
     ) -> list[Score]:
         """New melodies from the prior.
 
-        Longer melodies than the model's windows are chained: the noise of each window keeps a
-        share of the first one's (so motifs return), and of several candidates that which stays
-        in its scale and joins with the smallest leap is taken.
+        Longer melodies than the model's windows are chained: each window lies on the way from the
+        first one's latent to a new one (so motifs return), and of several candidates that which
+        stays in its scale and joins with the smallest leap is taken.
 
         Args:
             n: how many.
@@ -84,15 +84,13 @@ class Pipeline:
         bars = bars or size
         generator = torch.Generator().manual_seed(seed)
         which = self._style(style)
-        styles = self.model.draw_styles(n, generator, which)
-        base = torch.randn(n, self.model.config.latent, generator=generator)
-        chosen = [self._decode(self.model.from_noise(base, styles), generator, temperature)]
+        z = self.model.prior(n, generator, which)
+        chosen = [self._decode(z, generator, temperature)]
         for i in range(1, -(-bars // size)):
-            share = FORM[i % len(FORM)]
-            fresh = torch.randn(CANDIDATES, n, base.shape[1], generator=generator)
-            noise = share * base + (1 - share**2) ** 0.5 * fresh
-            z = self.model.from_noise(noise.flatten(0, 1), styles.repeat(CANDIDATES))
-            drawn = self._decode(z, generator, temperature).reshape(CANDIDATES, n, -1)
+            # Candidates at an angle to the first window: motifs return, nothing is repeated flatly.
+            other = self.model.prior(CANDIDATES * n, generator, which)
+            away = slerp(z.repeat(CANDIDATES, 1), other, torch.tensor([FORM[i % len(FORM)]]))[0]
+            drawn = self._decode(away, generator, temperature).reshape(CANDIDATES, n, -1)
             before = np.concatenate(chosen, axis=1)
             best = [
                 min(range(CANDIDATES), key=lambda c, k=k: self._misfit(before[k], drawn[c, k]))
@@ -183,9 +181,7 @@ class Pipeline:
         if steps < 2:
             raise MusegenError("an interpolation needs at least 2 steps: its two ends")
         scores = [into_key(s, key) if key else s for s in (a, b)]
-        lines = [
-            melody_line(s, n, t, say) for s, n, t in zip(scores, names, tracks, strict=True)
-        ]
+        lines = [melody_line(s, n, t, say) for s, n, t in zip(scores, names, tracks, strict=True)]
         bars = self._whole(bars or max(line.bars for line in lines))
         for line, name in zip(lines, names, strict=True):
             if line.bars < bars:
@@ -210,7 +206,9 @@ class Pipeline:
             if i in (0, steps - 1):
                 score = replace((first if i == 0 else last).score(), recipe=note)
             else:
-                score = self._like(first if place < 0.5 else last, self._score(events[i - 1], at, note))
+                score = self._like(
+                    first if place < 0.5 else last, self._score(events[i - 1], at, note)
+                )
                 louder = (1 - place) * first.mean_velocity() + place * last.mean_velocity()
                 score = _with_velocity(score, round(louder))
             made.append(replace(score, tempos=((0, at),)))

@@ -196,7 +196,9 @@ def _clusters(pieces: list[_Piece]) -> list[str]:
     names = [min(pieces[j].digest for j in group) for group in _groups(parent, root).values()]
     by_root = dict(zip(_groups(parent, root), names, strict=True))
     samples = {root(i) for i, p in enumerate(pieces) if _is_sample(p.song)}
-    return [("sample-" if root(i) in samples else "") + by_root[root(i)] for i in range(len(pieces))]
+    return [
+        ("sample-" if root(i) in samples else "") + by_root[root(i)] for i in range(len(pieces))
+    ]
 
 
 def _groups(parent: list[int], root: Callable[[int], int]) -> dict[int, list[int]]:

@@ -1,4 +1,4 @@
-"""Named experiments as plain values: a model, its representation and the stages of its training."""
+"""Named experiments as plain values: model, representation, objective and training."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from typing import Literal
 from musegen.config import nearest
 from musegen.errors import ModelError
 from musegen.models.musicvae import MusicVAEConfig
-from musegen.objectives.variational import ELBO, PriorFit
+from musegen.objectives.variational import ELBO
 from musegen.representations.events import Melody
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One objective minimised for a number of steps.
+class Training:
+    """How an objective is minimised.
 
     Attributes:
-        objective: what is minimised.
         steps: optimiser steps.
         batch: windows a step.
         lr: highest learning rate.
@@ -32,7 +31,6 @@ class Stage:
         transpose: semitones that each window is moved up or down by at most.
     """
 
-    objective: ELBO | PriorFit
     steps: int
     batch: int = 128
     lr: float = 1e-3
@@ -52,46 +50,47 @@ class Preset:
     about: str
     model: MusicVAEConfig
     representation: Melody
-    stages: tuple[Stage, ...]
+    objective: ELBO
+    training: Training
 
 
 def melody_2bar_small() -> Preset:
     """The default: trains on a laptop's CPU in about two hours."""
-    model = MusicVAEConfig(
-        encoder=128,
-        decoder=(256,),
-        embedding=64,
-        readout="steps",
-        view=32,
-        prior="flow",
-    )
-    elbo = ELBO(beta=0.5, beta_rate=0.997, input_dropout=0.3)
     return Preset(
-        "2-bar melodies on a CPU: a view of z at each step, flow prior (the shipped melody-2bar)",
-        model,
-        Melody(2),
-        (
-            Stage(elbo, 14_000, 128, lr=2e-3, warmup=200, ema=0.999, transpose=6),
-            Stage(PriorFit(), 6_000, 256, lr=5e-4, warmup=100, ema=0.999, weight_decay=0.01),
+        "2-bar melodies on a CPU: a view of z at each step (the shipped melody-2bar)",
+        MusicVAEConfig(
+            encoder=128,
+            decoder=(384,),
+            embedding=64,
+            readout="steps",
+            view=32,
+            unconditional=True,
         ),
+        Melody(2),
+        ELBO(beta=0.2, beta_rate=0.999, input_dropout=0.3, unconditional=0.125),
+        Training(12_000, 128, lr=2e-3, warmup=200, ema=0.999, transpose=6),
     )
 
 
 def cat_mel_2bar_small() -> Preset:
     """MusicVAE's cat-mel_2bar_small as the reference code has it."""
-    elbo = ELBO(beta=0.2, beta_rate=0.99999, sampling_rate=1000)
-    stage = Stage(elbo, 200_000, 512, schedule="exponential", transpose=5)
-    model = MusicVAEConfig(latent=256, encoder=512, decoder=(256, 256))
-    return Preset("MusicVAE cat-mel_2bar_small as published", model, Melody(2), (stage,))
+    return Preset(
+        "MusicVAE cat-mel_2bar_small as published",
+        MusicVAEConfig(latent=256, encoder=512, decoder=(256, 256)),
+        Melody(2),
+        ELBO(beta=0.2, beta_rate=0.99999, sampling_rate=1000),
+        Training(200_000, 512, schedule="exponential", transpose=5),
+    )
 
 
 def melody_2bar_big() -> Preset:
     """MusicVAE's cat-mel_2bar_big as the reference code has it; wants a GPU."""
-    small = cat_mel_2bar_small()
-    model = MusicVAEConfig(latent=512, encoder=2048, decoder=(2048, 2048, 2048))
-    elbo = ELBO(beta=0.5, beta_rate=0.99999, sampling_rate=1000)
-    stages = (replace(small.stages[0], objective=elbo),)
-    return Preset("MusicVAE cat-mel_2bar_big as published (GPU)", model, Melody(2), stages)
+    return replace(
+        cat_mel_2bar_small(),
+        about="MusicVAE cat-mel_2bar_big as published (for a GPU)",
+        model=MusicVAEConfig(latent=512, encoder=2048, decoder=(2048, 2048, 2048)),
+        objective=ELBO(beta=0.5, beta_rate=0.99999, sampling_rate=1000),
+    )
 
 
 PRESETS: dict[str, Callable[[], Preset]] = {

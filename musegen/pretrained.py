@@ -102,7 +102,14 @@ def load(name: str | Path = DEFAULT) -> Bundle:
         held = {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
         model.load_state_dict(held, strict=True, assign=True)
         representation = from_dict(Melody, config["representation"])
-    except (OSError, ValueError, KeyError, RuntimeError, ConfigError, safetensors.SafetensorError) as e:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        RuntimeError,
+        ConfigError,
+        safetensors.SafetensorError,
+    ) as e:
         reason = str(e).strip().splitlines()[0]
         raise ModelError(f"{folder}: broken bundle ({reason}); get it again") from None
     return Bundle(folder.name, model.eval().requires_grad_(False), representation, config["info"])

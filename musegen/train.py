@@ -1,7 +1,7 @@
 """The training loop, visible from top to bottom.
 
 A run is a folder: config.json, log.jsonl, checkpoint.pt (everything needed to go on, bit for bit on
-a CPU), and what the caller's `watch` draws. Every random number is a function of (seed, stage,
+a CPU), and what the caller's `watch` draws. Every random number is a function of (seed,
 step), so nothing but weights, optimisers and averages has to be saved.
 """
 
@@ -27,8 +27,8 @@ from musegen.dataset import Windows
 from musegen.errors import InputError, MusegenError
 from musegen.midi import write_atomic
 from musegen.models.musicvae import MusicVAE
-from musegen.objectives import Batch, Phase
-from musegen.presets import Preset, Stage
+from musegen.objectives import Batch, Objective, Phase
+from musegen.presets import Preset, Training
 
 MIN_WINDOWS = 32
 
@@ -37,7 +37,6 @@ MIN_WINDOWS = 32
 class Progress:
     """What the loop tells its caller after each step."""
 
-    stage: int
     step: int
     total: int
     losses: dict[str, float]
@@ -69,12 +68,12 @@ def train(
     device: str | None = None,
     every: int = 500,
     report: Callable[[Progress], None] = lambda progress: None,
-    watch: Callable[[MusicVAE, int, int], None] = lambda model, stage, step: None,
+    watch: Callable[[MusicVAE, int], None] = lambda model, step: None,
 ) -> MusicVAE:
     """Train a preset, or go on where a run in `out` stopped; returns the averaged weights.
 
     Args:
-        preset: model, representation and stages.
+        preset: model, representation, objective and training.
         train_data: windows to learn from.
         valid_data: windows of other songs, for held-out figures and the choice of weights.
         out: the run's folder.
@@ -82,7 +81,7 @@ def train(
         device: "cpu", "cuda" or "mps"; the best there is by default.
         every: steps between validations, checkpoints and calls of `watch`.
         report: called after each step.
-        watch: called with the averaged model, the stage and the step at each validation.
+        watch: called with the averaged model and the step at each validation.
 
     Raises:
         InputError: too little data.
@@ -99,76 +98,70 @@ def train(
     device = device or best_device()
     counts = [len(train_data.of_style(s)) for s in train_data.styles]
     shares = tuple(round(c / sum(counts), 4) for c in counts)
-    preset = replace(preset, model=replace(preset.model, styles=train_data.styles, shares=shares))
+    training, objective = preset.training, preset.objective
+    known = replace(preset.model, styles=train_data.styles, shares=shares, shift=training.transpose)
+    preset = replace(preset, model=known)
     write_config(out, preset, seed)
     torch.manual_seed(seed)
     model = MusicVAE(preset.model).to(device)
     average = MusicVAE(preset.model).to(device)
     average.load_state_dict(model.state_dict())
+    phases = objective.phases(model)
+    optimisers = [
+        torch.optim.AdamW(
+            p.parameters, lr=training.lr, weight_decay=training.weight_decay, fused=device != "mps"
+        )
+        for p in phases
+    ]
+    state: dict[str, Any] = {"step": 0, "best": math.inf, "best_weights": None}
     saved = load_checkpoint(out / "checkpoint.pt")
-    first = saved["stage"] if saved else 0
-    for number in range(first, len(preset.stages)):
-        stage = preset.stages[number]
-        phases = stage.objective.phases(model)
-        optimisers = [
-            torch.optim.AdamW(
-                p.parameters, lr=stage.lr, weight_decay=stage.weight_decay, fused=device != "mps"
-            )
-            for p in phases
-        ]
-        state: dict[str, Any] = {"step": 0, "best": math.inf, "best_weights": None}
-        if saved and number == first:
-            model.load_state_dict(saved["model"])
-            average.load_state_dict(saved["average"])
-            for optimiser, old in zip(optimisers, saved["optimisers"], strict=True):
-                optimiser.load_state_dict(old)
-            state = {k: saved[k] for k in state}
+    if saved:
+        model.load_state_dict(saved["model"])
+        average.load_state_dict(saved["average"])
+        for optimiser, old in zip(optimisers, saved["optimisers"], strict=True):
+            optimiser.load_state_dict(old)
+        state = {k: saved[k] for k in state}
 
-        def save(state: dict[str, Any], number: int = number, optimisers: Any = optimisers) -> None:
-            everything = {
-                "stage": number,
-                "model": model.state_dict(),
-                "average": average.state_dict(),
-                "optimisers": [o.state_dict() for o in optimisers],
-                **state,
-            }
-            save_checkpoint(out / "checkpoint.pt", everything)
+    def save() -> None:
+        everything = {
+            "model": model.state_dict(),
+            "average": average.state_dict(),
+            "optimisers": [o.state_dict() for o in optimisers],
+            **state,
+        }
+        save_checkpoint(out / "checkpoint.pt", everything)
 
-        with signals() as asked:
-            while state["step"] < stage.steps:
-                step = state["step"]
-                for optimiser in optimisers:
-                    for group in optimiser.param_groups:
-                        group["lr"] = learning_rate(stage, step)
-                x, style = train_data.batch(step, stage.batch, seed * 1000 + number, stage.transpose)
-                batch = Batch(as_tensor(x, device), as_tensor(style, device))
-                losses = one_step(phases, optimisers, batch, stage, seed, number, step)
-                if not math.isfinite(sum(losses.values())):
-                    raise MusegenError(
-                        f"{out}: the loss is not a number at step {step}; the checkpoint is intact, "
-                        f"try a lower rate (--set stages.{number}.lr={stage.lr / 4:g})"
-                    )
-                update_average(average, model, stage, step)
-                state["step"] = step = step + 1
-                held_out: dict[str, float] = {}
-                if step % every == 0 or step == stage.steps:
-                    held_out = validate(stage, average, valid_data, seed, device)
-                    if held_out["loss"] < state["best"]:
-                        state["best"] = held_out["loss"]
-                        state["best_weights"] = {
-                            k: v.clone() for k, v in average.state_dict().items()
-                        }
-                    log(out, number, step, losses, held_out)
-                    save(state)
-                    watch(average, number, step)
-                report(Progress(number, step, stage.steps, losses, held_out))
-                if asked:
-                    save(state)
-                    raise Stopped(out, asked[0])
-        if state["best_weights"] is not None:
-            model.load_state_dict(state["best_weights"])
-            average.load_state_dict(state["best_weights"])
-        saved = None
+    with signals() as asked:
+        while state["step"] < training.steps:
+            step = state["step"]
+            for optimiser in optimisers:
+                for group in optimiser.param_groups:
+                    group["lr"] = learning_rate(training, step)
+            arrays = train_data.batch(step, training.batch, seed, training.transpose)
+            batch = Batch(*(as_tensor(a, device) for a in arrays))
+            losses = one_step(phases, optimisers, batch, training, seed, step)
+            if not math.isfinite(sum(losses.values())):
+                raise MusegenError(
+                    f"{out}: the loss is not a number at step {step}; the checkpoint is intact, "
+                    f"try a lower rate (--set training.lr={training.lr / 4:g})"
+                )
+            update_average(average, model, training, step)
+            state["step"] = step = step + 1
+            held_out: dict[str, float] = {}
+            if step % every == 0 or step == training.steps:
+                held_out = validate(objective, average, valid_data, seed, device)
+                if held_out["loss"] < state["best"]:
+                    weights = {k: v.clone() for k, v in average.state_dict().items()}
+                    state |= {"best": held_out["loss"], "best_weights": weights}
+                log(out, step, losses, held_out)
+                save()
+                watch(average, step)
+            report(Progress(step, training.steps, losses, held_out))
+            if asked:
+                save()
+                raise Stopped(out, asked[0])
+    if state["best_weights"] is not None:
+        average.load_state_dict(state["best_weights"])
     return average.eval()
 
 
@@ -176,9 +169,8 @@ def one_step(
     phases: list[Phase],
     optimisers: list[torch.optim.AdamW],
     batch: Batch,
-    stage: Stage,
+    training: Training,
     seed: int,
-    number: int,
     step: int,
 ) -> dict[str, float]:
     """One update of every phase that is due; returns its losses as numbers."""
@@ -186,10 +178,10 @@ def one_step(
     for phase, optimiser in zip(phases, optimisers, strict=True):
         if step % phase.every:
             continue
-        losses = phase.loss(batch, step, noise(seed, number, step))
+        losses = phase.loss(batch, step, noise(seed, step))
         optimiser.zero_grad()
         losses["loss"].backward()
-        norm = torch.nn.utils.clip_grad_norm_(phase.parameters, stage.clip)
+        norm = torch.nn.utils.clip_grad_norm_(phase.parameters, training.clip)
         if torch.isfinite(norm):
             optimiser.step()
             phase.after()
@@ -198,39 +190,40 @@ def one_step(
 
 
 def noise(*place: int) -> torch.Generator:
-    """A generator whose numbers depend on nothing but (seed, stage, step)."""
+    """A generator whose numbers depend on nothing but (seed, step)."""
     return torch.Generator().manual_seed(random.Random(str(place)).getrandbits(63))
 
 
-def learning_rate(stage: Stage, step: int) -> float:
-    """The rate of a step, see `Stage`."""
-    rise = min(1.0, (step + 1) / stage.warmup) if stage.warmup else 1.0
-    if stage.schedule == "exponential":
+def learning_rate(training: Training, step: int) -> float:
+    """The rate of a step, see `Training`."""
+    rise = min(1.0, (step + 1) / training.warmup) if training.warmup else 1.0
+    if training.schedule == "exponential":
         fall = 0.9999**step
     else:
-        fall = 0.5 * (1 + math.cos(math.pi * min(1.0, step / stage.steps)))
-    return rise * (stage.lr_final + (stage.lr - stage.lr_final) * fall)
+        fall = 0.5 * (1 + math.cos(math.pi * min(1.0, step / training.steps)))
+    return rise * (training.lr_final + (training.lr - training.lr_final) * fall)
 
 
 @torch.no_grad()
-def update_average(average: MusicVAE, model: MusicVAE, stage: Stage, step: int) -> None:
+def update_average(average: MusicVAE, model: MusicVAE, training: Training, step: int) -> None:
     """Exponential moving average, short at the start so that it does not lag."""
-    decay = min(stage.ema, (1 + step) / (10 + step))
+    decay = min(training.ema, (1 + step) / (10 + step))
     weight = 1 - decay
     torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), weight)
 
 
 @torch.no_grad()
 def validate(
-    stage: Stage, model: MusicVAE, data: Windows, seed: int, device: str, limit: int = 1024
+    objective: Objective, model: MusicVAE, data: Windows, seed: int, device: str, limit: int = 1024
 ) -> dict[str, float]:
     """Held-out figures of up to `limit` windows, always with the same noise."""
     model.eval()
     total: dict[str, float] = {}
     n = 0
     for i, (x, style) in enumerate(data.chunks(256, limit)):
-        batch = Batch(as_tensor(x, device), as_tensor(style, device))
-        figures = stage.objective.held_out(model, batch, noise(seed, -1, i))
+        still = torch.zeros(len(x), dtype=torch.long, device=device)
+        batch = Batch(as_tensor(x, device), as_tensor(style, device), still)
+        figures = objective.held_out(model, batch, noise(seed, -1 - i))
         for key, value in figures.items():
             total[key] = total.get(key, 0.0) + float(value) * len(x)
         n += len(x)
@@ -305,10 +298,8 @@ def write_config(out: Path, preset: Preset, seed: int) -> None:
     write_atomic(path, (json.dumps(data, indent=1) + "\n").encode())
 
 
-def log(
-    out: Path, stage: int, step: int, losses: dict[str, float], held_out: dict[str, float]
-) -> None:
+def log(out: Path, step: int, losses: dict[str, float], held_out: dict[str, float]) -> None:
     """One line of log.jsonl."""
-    row = {"stage": stage, "step": step, "time": round(time.time(), 1), "train": losses}
+    row = {"step": step, "time": round(time.time(), 1), "train": losses}
     with (out / "log.jsonl").open("a") as file:
         file.write(json.dumps(row | {"held_out": held_out}) + "\n")

@@ -75,9 +75,7 @@ def evaluate(
         if out:
             text = json.dumps(numbers, indent=1) + "\n"
             edges = {name: metrics.bins(name) for name in metrics.FEATURES}
-            titles = {
-                name: f"{name}  {result.overlap['all']['model'][name]:.2f}" for name in edges
-            }
+            titles = {name: f"{name}  {result.overlap['all']['model'][name]:.2f}" for name in edges}
             picture = plot.densities(result.values["all"], edges, titles)
             where = Path(out)
             paths = [
@@ -152,7 +150,9 @@ def info(file: str, as_json: bool, quiet: bool) -> None:
     for t in tracks:
         what = "drums" if t["drums"] else f"program {t['program']}"
         mark = "  <- melody" if t["number"] == melody else ""
-        lines.append(f"  {t['number']:3} {t['name'] or '(no name)':24} {what:12} {t['notes']:6} notes{mark}")
+        lines.append(
+            f"  {t['number']:3} {t['name'] or '(no name)':24} {what:12} {t['notes']:6} notes{mark}"
+        )
     if score.recipe:
         lines.append("made by musegen: " + ", ".join(f"{k}={v}" for k, v in score.recipe.items()))
     talk.result("info", data, lines)

@@ -78,7 +78,7 @@ def presets(name: str | None, as_json: bool, quiet: bool) -> None:
 @click.argument("preset")
 @click.option("--data", required=True, type=click.Path(), help="Prepared folder, or MIDI files.")
 @click.option("-o", "--out", required=True, type=click.Path(), help="Folder of the run.")
-@click.option("--set", "assignments", multiple=True, help="KEY=VALUE, e.g. stages.0.steps=500")
+@click.option("--set", "assignments", multiple=True, help="KEY=VALUE, e.g. training.steps=500")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**31 - 1))
 @click.option("--every", default=500, show_default=True, help="Steps between checkpoints.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.")
@@ -102,7 +102,7 @@ def train(
     \b
     Examples:
       musegen train melody_2bar_small --data data/melody --out runs/first
-      musegen train melody_2bar_small --data my-midi-folder --out runs/mine --set stages.0.steps=2000
+      musegen train melody_2bar_small --data my-midi-folder --out runs/mine --set training.steps=2000
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # up to 24 times faster on a busy machine
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
@@ -124,8 +124,7 @@ def train(
             talk.say("\n".join(_summary(str(prepared), manifest)))
         data = str(prepared)
     loop.set_up_cpu(threads)
-    with talk.bar(sum(s.steps for s in wanted.stages), "training") as bar:
-        reporter = _Reporter(talk, bar, [s.steps for s in wanted.stages])
+    with talk.bar(wanted.training.steps, "training") as bar:
         model = loop.train(
             wanted,
             dataset.load(data, "train"),
@@ -133,7 +132,7 @@ def train(
             out,
             seed=seed,
             every=every,
-            report=reporter,
+            report=_Reporter(talk, bar),
             watch=_sampler(Path(out), wanted),
         )
     from musegen.cards import training_card, training_info
@@ -152,16 +151,16 @@ def train(
 class _Reporter:
     """Losses on the bar, held-out figures on lines of their own."""
 
-    def __init__(self, talk: Talk, bar: Any, totals: list[int]) -> None:
-        self.talk, self.bar, self.totals = talk, bar, totals
+    def __init__(self, talk: Talk, bar: Any) -> None:
+        self.talk, self.bar = talk, bar
 
     def __call__(self, progress: Any) -> None:
-        self.bar.n = sum(self.totals[: progress.stage]) + progress.step
+        self.bar.n = progress.step
         self.bar.set_postfix({k: f"{v:.3g}" for k, v in progress.losses.items()}, refresh=False)
         self.bar.update(0)
         if progress.held_out:
             figures = "  ".join(f"{k} {v:.4g}" for k, v in progress.held_out.items())
-            text = f"stage {progress.stage} step {progress.step}: held out {figures}"
+            text = f"step {progress.step}: held out {figures}"
             if self.bar.disable:
                 self.talk.say(text)
             else:
@@ -171,16 +170,16 @@ class _Reporter:
 def _sampler(out: Path, preset: Any) -> Any:
     """Draws eight melodies of fixed noise into samples/ now and then."""
 
-    def draw(model: Any, stage: int, step: int) -> None:
+    def draw(model: Any, step: int) -> None:
         from musegen import plot
         from musegen.midi import write_atomic
         from musegen.train import noise
 
-        generator = noise(0, 0, 0)
+        generator = noise(0, 0)
         x = model.decode(model.prior(8, generator), generator).cpu().numpy()
         scores = [preset.representation.decode(row) for row in x]
         picture = plot.grid(scores, [f"{i + 1}" for i in range(len(scores))])
-        name = out / "samples" / f"stage{stage}-step{step:06d}"
+        name = out / "samples" / f"step{step:06d}"
         write_atomic(name.with_suffix(".png"), picture, force=True)
         joined = scores[0]
         for score in scores[1:]:

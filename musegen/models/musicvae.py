@@ -14,9 +14,12 @@ Deviations, each behind a field of the config:
   Reconstruction of held-out songs is learned many times faster, so this is the default here.
 * `embedding`: symbols pass a learned table instead of a one-hot vector: the same function class,
   a smaller product per step.
-* `prior="flow"`: samples come from an invertible map of N(0, I) fitted to the posteriors
-  of the training melodies (two-stage VAE, Dai and Wipf, ICLR 2019), so that a latent that keeps
-  more than the standard normal can hold still has samples like the data.
+* `unconditional`: one learned point of the latent for each style at which the decoder is trained
+  as a language model (the part of a batch that sees it sees nothing of the encoder). Melodies drawn
+  there and encoded are samples of the aggregated posterior, p(z) = E_p(x|point) q(z|x): a VampPrior
+  (Tomczak and Welling, AISTATS 2018) whose pseudo-inputs the model draws itself. `prior` uses it,
+  since a latent that keeps whole melodies is never quite N(0, I); `normal_prior` is the published
+  one, and `musegen evaluate` prints both.
 """
 
 from __future__ import annotations
@@ -28,7 +31,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from musegen.models.flow import Flow
 from musegen.sampling import pick
 
 
@@ -45,10 +47,10 @@ class MusicVAEConfig:
         embedding: size of the symbol table in encoder and decoder; 0 for one-hot vectors.
         readout: "last" as published, "steps" for a view of z at each step (see the module).
         view: size of that view, and of the encoder's projection at each step (steps only).
-        prior: "normal" as published, "flow" for samples through a fitted map (see the module).
-        flow: layers and width of that map.
+        unconditional: whether the decoder is a language model too (see the module).
+        shift: largest transposition in training, up or down, which the language model is told.
         styles: names of the kinds of music that the prior tells apart, most frequent first.
-        shares: their frequencies.
+        shares: their frequencies. These three are filled in by training.
     """
 
     vocab: int = 90
@@ -59,8 +61,8 @@ class MusicVAEConfig:
     embedding: int = 0
     readout: Literal["last", "steps"] = "last"
     view: int = 64
-    prior: Literal["normal", "flow"] = "normal"
-    flow: tuple[int, int] = (8, 256)
+    unconditional: bool = False
+    shift: int = 0
     styles: tuple[str, ...] = ()
     shares: tuple[float, ...] = ()
 
@@ -90,9 +92,9 @@ class MusicVAE(nn.Module):
             nn.LSTM(i, d, batch_first=True) for i, d in zip(inputs, c.decoder, strict=True)
         )
         self.logits = nn.Linear(c.decoder[-1], c.vocab)
-        self.flow = None
-        if c.prior == "flow":
-            self.flow = Flow(c.latent, *c.flow, styles=max(1, len(c.styles)))
+        if c.unconditional:
+            self.style = nn.Embedding(max(1, len(c.styles)), c.latent)
+            self.shift = nn.Embedding(2 * c.shift + 1, c.latent)
         for layer in (self.posterior, self.initial):
             nn.init.normal_(layer.weight, std=0.001)
             nn.init.zeros_(layer.bias)
@@ -164,11 +166,26 @@ class MusicVAE(nn.Module):
             token = self.table(x[:, t])
         return x
 
+    def point(self, style: Tensor, shift: Tensor | None = None) -> Tensor:
+        """Where the decoder is a language model [b, z], for styles [b] and semitones [b] by which
+        training melodies were moved (0 gives music in the keys that it is written in)."""
+        moved = torch.zeros_like(style) if shift is None else shift
+        point: Tensor = self.style(style) + self.shift(moved + self.config.shift)
+        return point
+
     @torch.no_grad()
     def prior(self, n: int, generator: torch.Generator, style: int | None = None) -> Tensor:
-        """Latents [n, z] from the prior, of one style or of styles as frequent as in training."""
+        """Latents [n, z] of new music, of one style or of styles as frequent as in training."""
+        if not self.config.unconditional:
+            return self.normal_prior(n, generator)
+        styles = self.draw_styles(n, generator, style).to(self.initial.weight.device)
+        mean, std = self.encode(self.decode(self.point(styles), generator))
+        return mean + std * torch.randn(mean.shape, generator=generator).to(mean)
+
+    def normal_prior(self, n: int, generator: torch.Generator) -> Tensor:
+        """Latents [n, z] from N(0, I), as published."""
         noise = torch.randn(n, self.config.latent, generator=generator)
-        return self.from_noise(noise, self.draw_styles(n, generator, style))
+        return noise.to(self.initial.weight.device)
 
     def draw_styles(self, n: int, generator: torch.Generator, style: int | None = None) -> Tensor:
         """Indices [n]: all `style`, or drawn by their shares."""
@@ -176,13 +193,6 @@ class MusicVAE(nn.Module):
             return torch.full((n,), style or 0)
         shares = torch.tensor(self.config.shares)
         return torch.multinomial(shares, n, replacement=True, generator=generator)
-
-    @torch.no_grad()
-    def from_noise(self, noise: Tensor, style: Tensor) -> Tensor:
-        """Noise [n, z] from N(0, I) to latents [n, z]."""
-        device = self.initial.weight.device
-        noise, style = noise.to(device), style.to(device)
-        return self.flow(noise, style) if self.flow is not None else noise
 
     def _gates(self, z: Tensor) -> _Stepper:
         return _Stepper(self, z)

@@ -13,10 +13,12 @@ Losses = dict[str, Tensor]  # "loss" is minimised, the rest is logged
 
 
 class Batch(NamedTuple):
-    """What a loss sees: symbols or rolls `x` [b, ...] and the index of each one's style [b]."""
+    """What a loss sees: symbols or rolls `x` [b, ...], and for each one the index of its style and
+    the semitones by which it was moved [b]."""
 
     x: Tensor
     style: Tensor
+    shift: Tensor
 
 
 @dataclass(frozen=True)

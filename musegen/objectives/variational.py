@@ -1,4 +1,4 @@
-"""The evidence lower bound of MusicVAE, and the fit of a prior to its posteriors.
+"""The evidence lower bound of MusicVAE.
 
 Loss = mean over the batch of sum_t CE_t + beta * max(KL - free_bits * ln 2, 0), where free_bits is
 one budget for the whole sequence (as in the reference code) and beta = (1 - rate^step) * max_beta.
@@ -23,15 +23,6 @@ def gaussian_kl(mean: Tensor, std: Tensor) -> Tensor:
     return 0.5 * (mean.square() + std.square() - 1 - 2 * std.log()).sum(-1)
 
 
-def divergence(model: MusicVAE, mean: Tensor, std: Tensor, z: Tensor, style: Tensor) -> Tensor:
-    """KL of the posterior from the model's prior in nats [b]: closed form for N(0, I); for a flow
-    the posterior's entropy in closed form and the prior's density at the one sample z."""
-    if model.flow is None:
-        return gaussian_kl(mean, std)
-    entropy = (std.log() + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
-    return -entropy - model.flow.log_prob(z, style)
-
-
 def inverse_sigmoid(step: int, rate: float) -> float:
     """Probability of feeding back a sampled symbol at `step`; 0 at first, 1 in the end."""
     return 1 - rate / (rate + math.exp(min(step / rate, 500.0)))
@@ -48,6 +39,7 @@ class ELBO:
         sampling_rate: k of scheduled sampling; 0 for none.
         input_dropout: probability of hiding the previous symbol from the decoder (Bowman et al.
             2016), which makes it read z; unlike scheduled sampling it needs no loop over steps.
+        unconditional: share of each batch on which the decoder learns to be a language model.
     """
 
     beta: float = 0.2
@@ -55,6 +47,7 @@ class ELBO:
     free_bits: float = 0.0
     sampling_rate: float = 0.0
     input_dropout: float = 0.0
+    unconditional: float = 0.0
 
     def phases(self, model: nn.Module) -> list[Phase]:
         """One phase over the whole model."""
@@ -71,33 +64,40 @@ class ELBO:
         mean, std = model.encode(x)
         z = mean + std * torch.randn(mean.shape, generator=generator).to(mean)
         previous = model.previous(x)
+        alone = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+        if self.unconditional:
+            alone[: round(self.unconditional * len(x))] = True  # the order of a batch is random
+            z = torch.where(alone[:, None], model.point(batch.style, batch.shift), z)
         if self.sampling_rate:
             chance = inverse_sigmoid(step, self.sampling_rate)
             logits = model.scheduled(z, previous, chance, generator)
         else:
             if self.input_dropout:
                 hide = torch.rand(x.shape, generator=generator).to(previous) < self.input_dropout
-                previous = previous.masked_fill(hide[..., None], 0.0)
+                previous = previous.masked_fill((hide & ~alone[:, None])[..., None], 0.0)
             logits = model(z, previous)
-        ce = F.cross_entropy(logits.flatten(0, 1).float(), x.flatten(), reduction="sum") / len(x)
-        kl = divergence(model, mean, std, z, batch.style).mean()
+        ce = F.cross_entropy(logits.flatten(0, 1).float(), x.flatten(), reduction="none")
+        ce = ce.view(x.shape).sum(dim=1)
+        kl = gaussian_kl(mean.float(), std.float()).mean()
         beta = self.beta * (1 - self.beta_rate**step)
         cost = beta * (kl - self.free_bits * math.log(2)).clamp(min=0)
-        return {"loss": ce + cost, "ce": ce.detach(), "kl": kl.detach()}
+        losses = {"loss": ce.mean() + cost, "ce": ce[~alone].mean().detach(), "kl": kl.detach()}
+        return losses | ({"alone": ce[alone].mean().detach()} if self.unconditional else {})
 
     def held_out(self, model: MusicVAE, batch: Batch, generator: torch.Generator) -> Losses:
         """ELBO terms and the per-step accuracies of the paper's Table 1, on sampled z.
 
         "teacher" predicts each step after the true ones, "sampled" after its own at temperature 1,
-        "sampled_mean" does so from the posterior's mean.
+        "sampled_mean" does so from the posterior's mean; "alone" is the language model's
+        cross-entropy.
         """
         x = batch.x
         mean, std = model.encode(x)
         z = mean + std * torch.randn(mean.shape, generator=generator).to(mean)
         logits = model(z, model.previous(x))
         ce = F.cross_entropy(logits.flatten(0, 1), x.flatten(), reduction="sum") / len(x)
-        kl = divergence(model, mean, std, z, batch.style).mean()
-        return {
+        kl = gaussian_kl(mean, std).mean()
+        found = {
             "loss": ce + self.beta * (kl - self.free_bits * math.log(2)).clamp(min=0),
             "ce": ce,
             "kl": kl,
@@ -105,30 +105,8 @@ class ELBO:
             "sampled": (model.decode(z, generator) == x).float().mean(),
             "sampled_mean": (model.decode(mean, generator) == x).float().mean(),
         }
-
-
-@dataclass(frozen=True)
-class PriorFit:
-    """Maximum likelihood of the flow on samples of the frozen encoder's posteriors."""
-
-    def phases(self, model: nn.Module) -> list[Phase]:
-        """One phase over the flow alone."""
-        assert isinstance(model, MusicVAE)
-        if model.flow is None:
-            raise ValueError("the model has no flow; set model.prior='flow'")
-        flow = model.flow
-
-        def loss(batch: Batch, step: int, generator: torch.Generator) -> Losses:
-            with torch.no_grad():
-                mean, std = model.encode(batch.x)
-                z = mean + std * torch.randn(mean.shape, generator=generator).to(mean)
-            nll = -flow.log_prob(z, batch.style).mean()
-            normal = 0.5 * (z.square() + math.log(2 * math.pi)).sum(-1).mean()
-            return {"loss": nll, "gain": (normal - nll).detach()}
-
-        return [Phase("prior", list(flow.parameters()), loss)]
-
-    def held_out(self, model: MusicVAE, batch: Batch, generator: torch.Generator) -> Losses:
-        """Negative log likelihood of held-out posteriors, and its gain over the standard normal."""
-        (phase,) = self.phases(model)
-        return phase.loss(batch, 0, generator)
+        if self.unconditional:
+            logits = model(model.point(batch.style, batch.shift), model.previous(x))
+            alone = F.cross_entropy(logits.flatten(0, 1), x.flatten(), reduction="sum") / len(x)
+            found |= {"alone": alone, "loss": found["loss"] + self.unconditional * alone}
+        return found
