@@ -47,9 +47,9 @@ MusicVAE for melodies, preset `{info["preset"]}`. Load it with `musegen.load("PA
 
 {rows}
 
-{windows["train"]} windows of {songs["train"]} songs to train, {windows["valid"]} of {songs["valid"]}
-to validate, {windows["test"]} of {songs["test"]} to test; songs were split before windows were cut,
-variants of a tune on one side.
+{windows["train"]} windows of {songs["train"]} songs to train, {windows["valid"]} of
+{songs["valid"]} to validate, {windows["test"]} of {songs["test"]} to test; songs were split before
+windows were cut, variants of a tune on one side.
 
 ## Held-out figures while training (averaged weights, validation songs)
 

@@ -63,7 +63,7 @@ class Windows:
     def batch(
         self, step: int, size: int, seed: int, shift: int = 0
     ) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
-        """Symbols [size, steps] of a step, moved by up to `shift` semitones; styles and moves [size].
+        """Symbols [size, steps] of a step, moved by up to `shift` semitones, styles, moves [size].
 
         A window that would leave the range of pitches is not moved.
         """

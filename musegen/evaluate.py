@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ class Evaluation:
     Attributes:
         reconstruction: per set of songs: windows, teacher, sampled, sampled_mean, ce, kl.
         samples: distinct share, share identical to a training window, also up to transposition.
-        overlap: per set of songs and row (model, N(0,I), real, naive): overlapping area per feature.
+        overlap: per set of songs and row (model, N(0,I), real, naive) each feature's overlap.
         values: per set: feature values of model, held-out, naive.
     """
 
@@ -75,8 +76,8 @@ def evaluate(
     if len(held_out.styles) > 1:
         for style in held_out.styles:
             if style in known and len(held_out.of_style(style)):
-                place = bundle.model.config.styles.index(style)
-                sets[style] = (held_out.of_style(style), training.of_style(style), place)
+                number = bundle.model.config.styles.index(style)
+                sets[style] = (held_out.of_style(style), training.of_style(style), number)
     seen = {training.encode(np.array([i])).tobytes() for i in range(len(training))}
     seen_shapes = {_shape(training.window(i)) for i in range(len(training))}
     reconstruction, overlap, values = {}, {}, {}
@@ -85,9 +86,8 @@ def evaluate(
         report(f"{name}: reconstructing {len(index)} held-out windows")
         reconstruction[name] = _reconstruction(bundle, held_out, index, generator, temperature)
         report(f"{name}: drawing {n} samples")
-        windows = draw(
-            bundle, n, generator, temperature, lambda k, g: bundle.model.prior(k, g, place)
-        )
+        prior = partial(bundle.model.prior, style=place)
+        windows = draw(bundle, n, generator, temperature, prior)
         if name == "all":
             canonical = [bundle.representation.encode_steps(w).tobytes() for w in windows]
             samples = {
@@ -131,7 +131,7 @@ def draw(
 def _shape(window: Notes) -> bytes:
     rows = window[:, :3].copy()
     rows[:, 2] -= rows[0, 2]
-    return rows.tobytes()
+    return bytes(rows.tobytes())
 
 
 @torch.no_grad()

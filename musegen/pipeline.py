@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from musegen import pretrained
+from musegen.config import nearest
 from musegen.errors import ModelError, MusegenError, NothingGeneratedError
 from musegen.melody import Line, Say, into_key, melody_line
 from musegen.metrics import scale_consistency
@@ -92,11 +93,10 @@ class Pipeline:
             away = slerp(z.repeat(CANDIDATES, 1), other, torch.tensor([FORM[i % len(FORM)]]))[0]
             drawn = self._decode(away, generator, temperature).reshape(CANDIDATES, n, -1)
             before = np.concatenate(chosen, axis=1)
-            best = [
-                min(range(CANDIDATES), key=lambda c, k=k: self._misfit(before[k], drawn[c, k]))
-                for k in range(n)
+            misfits = [
+                [self._misfit(b, w) for b, w in zip(before, row, strict=True)] for row in drawn
             ]
-            chosen.append(drawn[best, np.arange(n)])
+            chosen.append(drawn[np.argmin(misfits, axis=0), np.arange(n)])
         recipe = self._recipe("generate", seed, temperature=temperature, bars=bars)
         recipe |= {"tempo": tempo, "n": n} | ({"key": key} if key else {})
         recipe |= {"style": style} if style else {}
@@ -218,9 +218,7 @@ class Pipeline:
         if style is None:
             return None
         if style not in self.styles:
-            raise ModelError(
-                f"{self.bundle.name}: no style {style!r}; there are {', '.join(self.styles) or 'none'}"
-            )
+            raise ModelError(f"{self.bundle.name}: no style {style!r}{nearest(style, self.styles)}")
         return self.styles.index(style)
 
     def _whole(self, bars: int) -> int:

@@ -236,7 +236,7 @@ def as_tensor(x: Any, device: str) -> Tensor:
 
 
 def best_device() -> str:
-    """ "cuda" when there is one, else "cpu"."""
+    """The GPU when there is one, else the CPU."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
@@ -265,7 +265,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     except (OSError, RuntimeError) as error:
         temporary.unlink(missing_ok=True)
         raise MusegenError(

@@ -122,7 +122,7 @@ class Outputs:
         if out == "-":
             return Outputs((Path("-"),), False, True)
         if is_file_name(out):
-            paths = (Path(out),)
+            paths: tuple[Path, ...] = (Path(out),)
         else:
             if Path(out).exists() and not Path(out).is_dir():
                 raise MusegenError(f"{out}: is a file; give a folder or a name ending in .mid")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from importlib import import_module
-from typing import Any
 
 import click
 
 from musegen.errors import MusegenError
+from musegen.version import __version__
 
 VERBS = {
     "generate": "musegen.cli.music",
@@ -40,7 +39,7 @@ class _Verbs(click.Group):
 
 
 @click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="musegen")
+@click.version_option(__version__)
 def cli() -> None:
     """Music as MIDI from neural networks."""
 

@@ -102,7 +102,7 @@ def train(
     \b
     Examples:
       musegen train melody_2bar_small --data data/melody --out runs/first
-      musegen train melody_2bar_small --data my-midi-folder --out runs/mine --set training.steps=2000
+      musegen train melody_2bar_small --data my-midi --out runs/mine --set training.steps=2000
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # up to 24 times faster on a busy machine
     os.environ.setdefault("GOMP_SPINCOUNT", "0")

@@ -29,6 +29,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from musegen.sampling import pick
@@ -103,7 +104,7 @@ class MusicVAE(nn.Module):
         """Symbols [b, t] to the posterior's mean and standard deviation, [b, z] each."""
         states, (last, _) = self.encoder(self.table(x))
         if self.config.readout == "steps":
-            summary = self.project(states).flatten(1)
+            summary = rearrange(self.project(states), "b t d -> b (t d)")
         else:
             summary = torch.cat([last[0], last[1]], dim=-1)
         mean, spread = self.posterior(summary).chunk(2, dim=-1)
@@ -113,15 +114,15 @@ class MusicVAE(nn.Module):
         """What the decoder sees of z [b, z] at each step, [b, t, d]."""
         c = self.config
         if c.readout == "steps":
-            return self.view(z).unflatten(-1, (c.steps, c.view))
-        return z[:, None].expand(-1, c.steps, -1)
+            return rearrange(self.view(z), "b (t d) -> b t d", t=c.steps)
+        return repeat(z, "b z -> b t z", t=c.steps)
 
     def _initial_states(self, z: Tensor) -> tuple[Tensor, ...]:
-        """h and c of each layer in turn, [b, d] each."""
+        """H and c of each layer in turn, [b, d] each."""
         return torch.tanh(self.initial(z)).split([d for d in self.config.decoder for _ in "hc"], -1)
 
     def forward(self, z: Tensor, previous: Tensor) -> Tensor:
-        """Teacher-forced logits [b, t, v] given z [b, z] and previous symbols' vectors [b, t, d]."""
+        """Teacher-forced logits [b, t, v] given z [b, z] and the symbols before each [b, t, d]."""
         views = self._views(z)
         states = self._initial_states(z)
         h = torch.cat([previous, views], dim=-1)
@@ -138,10 +139,12 @@ class MusicVAE(nn.Module):
         self, z: Tensor, previous: Tensor, chance: float, generator: torch.Generator
     ) -> Tensor:
         """Logits [b, t, v] of scheduled sampling (Bengio et al. 2015): each step sees its own
-        sample instead of the true previous symbol with probability `chance`."""
+        sample instead of the true previous symbol with probability `chance`.
+        """
         gates = self._gates(z)
         use_own = torch.rand(previous.shape[:2], generator=generator).to(z) < chance
-        token, rows = previous[:, 0], []
+        token = previous[:, 0]
+        rows: list[Tensor] = []
         for t in range(previous.shape[1]):
             if t:
                 drawn = self.table(pick(rows[-1].detach().float(), generator))
@@ -168,7 +171,8 @@ class MusicVAE(nn.Module):
 
     def point(self, style: Tensor, shift: Tensor | None = None) -> Tensor:
         """Where the decoder is a language model [b, z], for styles [b] and semitones [b] by which
-        training melodies were moved (0 gives music in the keys that it is written in)."""
+        training melodies were moved (0 gives music in the keys that it is written in).
+        """
         moved = torch.zeros_like(style) if shift is None else shift
         point: Tensor = self.style(style) + self.shift(moved + self.config.shift)
         return point
@@ -209,11 +213,12 @@ class _Stepper:
         views = model._views(z)
         width = model.table.embedding_dim
         self.model = model
-        first = model.decoder[0]
-        self.weights = [(m.weight_ih_l0, m.weight_hh_l0) for m in model.decoder]
-        self.biases = [m.bias_ih_l0 + m.bias_hh_l0 for m in model.decoder]
-        self.from_token = first.weight_ih_l0[:, :width]
-        self.from_z = F.linear(views, first.weight_ih_l0[:, width:], self.biases[0])
+        named = [dict(layer.named_parameters()) for layer in model.decoder]
+        self.weights = [(p["weight_ih_l0"], p["weight_hh_l0"]) for p in named]
+        self.biases = [p["bias_ih_l0"] + p["bias_hh_l0"] for p in named]
+        first = self.weights[0][0]
+        self.from_token = first[:, :width]
+        self.from_z = F.linear(views, first[:, width:], self.biases[0])
         states = model._initial_states(z)
         self.h, self.c = list(states[::2]), list(states[1::2])
         self.shortcut = None

@@ -14,7 +14,8 @@ Losses = dict[str, Tensor]  # "loss" is minimised, the rest is logged
 
 class Batch(NamedTuple):
     """What a loss sees: symbols or rolls `x` [b, ...], and for each one the index of its style and
-    the semitones by which it was moved [b]."""
+    the semitones by which it was moved [b].
+    """
 
     x: Tensor
     style: Tensor

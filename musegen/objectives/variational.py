@@ -84,13 +84,14 @@ class ELBO:
         losses = {"loss": ce.mean() + cost, "ce": ce[~alone].mean().detach(), "kl": kl.detach()}
         return losses | ({"alone": ce[alone].mean().detach()} if self.unconditional else {})
 
-    def held_out(self, model: MusicVAE, batch: Batch, generator: torch.Generator) -> Losses:
+    def held_out(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Losses:
         """ELBO terms and the per-step accuracies of the paper's Table 1, on sampled z.
 
         "teacher" predicts each step after the true ones, "sampled" after its own at temperature 1,
         "sampled_mean" does so from the posterior's mean; "alone" is the language model's
         cross-entropy.
         """
+        assert isinstance(model, MusicVAE)
         x = batch.x
         mean, std = model.encode(x)
         z = mean + std * torch.randn(mean.shape, generator=generator).to(mean)
