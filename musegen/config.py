@@ -18,25 +18,28 @@ class ConfigError(ValueError):
 
 def to_dict(config: Any) -> Any:
     """A dataclass as plain dicts and lists; members of unions carry their class as "kind"."""
-    if dataclasses.is_dataclass(config) and not isinstance(config, type):
-        hints = get_type_hints(type(config))
-        out = {}
-        for f in dataclasses.fields(config):
-            value = getattr(config, f.name)
-            out[f.name] = to_dict(value)
-            if _dataclass_choices(hints[f.name]) and isinstance(out[f.name], dict):
-                out[f.name] = {"kind": type(value).__name__, **out[f.name]}
-        return out
-    if isinstance(config, (list, tuple)):
-        return [to_dict(v) for v in config]
-    return config
+    return _plain(type(config), config)
+
+
+def _plain(hint: Any, value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        hints = get_type_hints(type(value))
+        fields = dataclasses.fields(value)
+        out = {f.name: _plain(hints[f.name], getattr(value, f.name)) for f in fields}
+        return {"kind": type(value).__name__, **out} if _dataclass_choices(hint) else out
+    if isinstance(value, (list, tuple)):
+        kinds = get_args(hint) or (Any, ...)
+        if len(kinds) == 2 and kinds[1] is Ellipsis:
+            kinds = (kinds[0],) * len(value)
+        return [_plain(k, v) for k, v in zip(kinds, value, strict=True)]
+    return value
 
 
 def from_dict(cls: type[T], data: Any, where: str = "") -> T:
     """The inverse of `to_dict`.
 
     Raises:
-        ConfigError: unknown keys, or values of the wrong type.
+        ConfigError: unknown or missing keys, or values of the wrong type.
     """
     result: T = _build(cls, data, where or cls.__name__)
     return result
@@ -65,6 +68,9 @@ def _build(hint: Any, data: Any, where: str) -> Any:
         for key in data:
             if key not in names:
                 raise ConfigError(f"{where}: unknown key {key!r}{nearest(key, names)}")
+        for f in dataclasses.fields(hint):
+            if f.name not in data and f.default is f.default_factory is dataclasses.MISSING:
+                raise ConfigError(f"{where}: lacks {f.name!r}")
         return hint(**{k: _build(hints[k], v, f"{where}.{k}") for k, v in data.items()})
     origin = get_origin(hint)
     if origin is tuple:
@@ -93,7 +99,7 @@ def nearest(key: str, names: typing.Iterable[str]) -> str:
     """A hint for a mistyped key, to put behind an error."""
     names = list(names)
     close = difflib.get_close_matches(key, names, 1, 0.5)
-    return f", did you mean {close[0]!r}?" if close else f"; there are {', '.join(names)}"
+    return f", did you mean {close[0]!r}?" if close else f"; there are {', '.join(names) or 'none'}"
 
 
 def override(config: T, assignments: typing.Iterable[str]) -> T:

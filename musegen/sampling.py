@@ -26,7 +26,8 @@ def pick(
         p = torch.zeros_like(p).scatter_(-1, index, ordered)
     # Inverse of the cumulative distribution: one uniform number a row, whatever the batch.
     u = torch.rand(len(p), 1, generator=generator).to(p)
-    chosen = torch.searchsorted(p.cumsum(-1), u * p.sum(-1, keepdim=True), right=True)
+    mass = p.cumsum(-1)
+    chosen = torch.searchsorted(mass, u * mass[:, -1:], right=True)
     return chosen.squeeze(-1).clamp(max=p.shape[-1] - 1)
 
 

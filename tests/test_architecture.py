@@ -1,0 +1,160 @@
+"""Who may import whom, held up by a walk over the source."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import musegen
+
+ROOT = Path(musegen.__file__).parent
+FILES = {
+    ".".join(("musegen", *p.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): p
+    for p in sorted(ROOT.rglob("*.py"))
+}
+
+# A module imports only those before it.
+ORDER = """
+version errors score config midi interop representations.events representations segment metrics
+melody corpora prepare dataset sampling models models.musicvae objectives objectives.variational
+presets pretrained train cards plot pipeline evaluate
+cli cli.common cli.music cli.training cli.look cli.main __main__
+""".split()  # noqa: SIM905
+# Conveniences of Score: loaded when called, and never by importing score.
+EXCEPTIONS = {("score", "midi"), ("score", "plot")}
+
+# Packages that only these modules may import, at any depth.
+ONLY = {
+    "symusic": {"midi"},
+    "mido": {"midi"},
+    "matplotlib": {"plot"},
+    "music21": {"corpora"},
+    "muspy": {"interop"},
+    "pypianoroll": {"interop"},
+    "pretty_midi": {"interop"},
+    "safetensors": {"pretrained"},
+    "click": {"cli.common", "cli.music", "cli.training", "cli.look", "cli.main"},
+}
+NO_TORCH = ["score", "midi", "representations", "segment", "melody", "metrics", "corpora"]
+NO_TORCH += ["prepare", "dataset", "plot", "cards", "config", "cli"]
+
+
+class Import:
+    """An import: its target as a dotted name, and whether it runs when the module is imported."""
+
+    def __init__(self, target: str, at_import: bool, typing_only: bool, line: int) -> None:
+        self.target, self.at_import, self.typing_only = target, at_import, typing_only
+        self.line = line
+
+
+def imports(path: Path) -> Iterator[Import]:
+    def walk(node: ast.AST, at_import: bool, typing_only: bool) -> Iterator[Import]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Import):
+                for name in child.names:
+                    yield Import(name.name, at_import, typing_only, child.lineno)
+            elif isinstance(child, ast.ImportFrom):
+                assert not child.level, f"{path}:{child.lineno}: relative import"
+                for name in child.names:
+                    full = f"{child.module}.{name.name}"
+                    target = full if full in FILES else str(child.module)
+                    yield Import(target, at_import, typing_only, child.lineno)
+            inside = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+            checking = isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"
+            yield from walk(child, at_import and not inside, typing_only or checking)
+
+    yield from walk(ast.parse(path.read_text()), True, False)
+
+
+IMPORTS = {name: list(imports(path)) for name, path in FILES.items()}
+
+
+def short(name: str) -> str:
+    return name.removeprefix("musegen").removeprefix(".")
+
+
+def test_the_order_names_every_module() -> None:
+    assert {short(n) for n in FILES} - {""} <= set(ORDER)
+
+
+@pytest.mark.parametrize("name", [n for n in FILES if n != "musegen"])
+def test_modules_import_only_what_comes_before(name: str) -> None:
+    for i in IMPORTS[name]:
+        if i.typing_only or not i.target.startswith("musegen"):
+            continue
+        edge = (short(name), short(i.target))
+        if edge in EXCEPTIONS:
+            assert not i.at_import, f"{name}:{i.line}: {i.target} must be loaded when it is used"
+            continue
+        assert edge[1] in ORDER, f"{name}:{i.line}: {i.target} has no place in the order"
+        before = ORDER.index(edge[1]) < ORDER.index(edge[0])
+        assert before, f"{name}:{i.line}: {name} must not import {i.target}"
+
+
+@pytest.mark.parametrize("package", ONLY)
+def test_heavy_packages_have_one_importer(package: str) -> None:
+    users = {
+        short(name)
+        for name, found in IMPORTS.items()
+        for i in found
+        if i.target.split(".")[0] == package and not i.typing_only
+    }
+    assert users <= ONLY[package]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_music_side_needs_no_torch(name: str) -> None:
+    parts = short(name).split(".")
+    if parts[0] in NO_TORCH:
+        found = [i for i in IMPORTS[name] if i.target.split(".")[0] == "torch" and i.at_import]
+        assert not found, f"{name}:{found[0].line}: imports torch"
+
+
+@pytest.mark.parametrize("name", [n for n in FILES if short(n).startswith("models")])
+def test_models_know_nothing_of_music_files_or_the_command_line(name: str) -> None:
+    allowed = ("musegen.models", "musegen.sampling")
+    ours = [i.target for i in IMPORTS[name] if i.target.startswith("musegen")]
+    assert [t for t in ours if not t.startswith(allowed)] == []
+    others = {i.target.split(".")[0] for i in IMPORTS[name]} - {"musegen"}
+    assert others <= {
+        "__future__",
+        "dataclasses",
+        "math",
+        "typing",
+        "torch",
+        "einops",
+        "collections",
+    }
+
+
+def test_only_the_command_line_imports_the_command_line() -> None:
+    users = {n for n, found in IMPORTS.items() for i in found if i.target.startswith("musegen.cli")}
+    assert {short(n).split(".")[0] for n in users} <= {"cli", "__main__"}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_stay_short(name: str) -> None:
+    assert len(FILES[name].read_text().splitlines()) < 400
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_only_the_command_line_prints(name: str) -> None:
+    calls = [
+        n.lineno
+        for n in ast.walk(ast.parse(FILES[name].read_text()))
+        if isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == "print"
+    ]
+    assert not calls
+
+
+def test_the_walk_sees_what_it_must(tmp_path: Path) -> None:
+    source = (
+        "import torch\nif TYPE_CHECKING:\n    import mido\ndef f():\n    from musegen import midi\n"
+    )
+    (tmp_path / "m.py").write_text(source)
+    found = {(i.target, i.at_import, i.typing_only) for i in imports(tmp_path / "m.py")}
+    expected = {("torch", True, False), ("mido", True, True), ("musegen.midi", False, False)}
+    assert found == expected
