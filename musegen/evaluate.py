@@ -41,7 +41,7 @@ class Evaluation:
 def evaluate(
     bundle: Bundle,
     held_out: Windows,
-    training: Windows,
+    training: Windows | None,
     *,
     n: int = 2048,
     seed: int = 0,
@@ -50,18 +50,22 @@ def evaluate(
 ) -> Evaluation:
     """Compare a model with songs that it was not trained on.
 
-    "all" mixes the styles as the training data does; each style of the data that the model knows
-    gets a row of its own. The yardsticks are training windows against held-out ones (real) and
-    held-out windows with each time step shuffled across windows (naive).
+    Samples are drawn in the styles of the held-out windows, as often as there, where the model
+    knows them; when there are several, each also gets a row of its own. The yardsticks are
+    training windows against held-out ones (real) and held-out windows with each time step
+    shuffled across windows (naive).
 
     Args:
         bundle: the model.
         held_out: windows of held-out songs.
-        training: windows of the training songs.
+        training: windows of the training songs; None leaves out what needs them.
         n: samples drawn for each set.
         seed: of all randomness.
         temperature: of the samples and of the "sampled" accuracies.
         report: is told what is being done.
+
+    Raises:
+        InputError: no windows, or not of the model's length.
     """
     if held_out.representation.steps != bundle.representation.steps:
         raise InputError("data", f"has {held_out.representation.bars}-bar windows, not the model's")
@@ -69,51 +73,60 @@ def evaluate(
         raise InputError("data", "has no held-out windows; prepare more songs")
     generator = torch.Generator().manual_seed(seed)
     rng = np.random.default_rng(seed)
-    known = set(bundle.model.config.styles)
-    sets: dict[str, tuple[Any, Any, int | None]] = {
-        "all": (np.arange(len(held_out)), np.arange(len(training)), None)
-    }
+    known = bundle.model.config.styles
+    counts = [len(held_out.of_style(s)) if s in held_out.styles else 0 for s in known]
+    mix = counts if sum(counts) == len(held_out) else None
+    sets: dict[str, tuple[Any, int | list[int] | None]] = {"all": (np.arange(len(held_out)), mix)}
     if len(held_out.styles) > 1:
-        for style in held_out.styles:
-            if style in known and len(held_out.of_style(style)):
-                number = bundle.model.config.styles.index(style)
-                sets[style] = (held_out.of_style(style), training.of_style(style), number)
-    seen = {training.encode(np.array([i])).tobytes() for i in range(len(training))}
-    seen_shapes = {_shape(training.window(i)) for i in range(len(training))}
+        for number, called in enumerate(known):
+            if counts[number]:
+                sets[called] = (held_out.of_style(called), number)
     reconstruction, overlap, values = {}, {}, {}
     samples: dict[str, float] = {}
-    for name, (index, train_index, place) in sets.items():
+    for name, (index, style) in sets.items():
         report(f"{name}: reconstructing {len(index)} held-out windows")
         reconstruction[name] = _reconstruction(bundle, held_out, index, generator, temperature)
         report(f"{name}: drawing {n} samples")
-        prior = partial(bundle.model.prior, style=place)
+        prior = partial(bundle.model.prior, style=style)
         windows = draw(bundle, n, generator, temperature, prior)
-        if name == "all":
-            canonical = [bundle.representation.encode_steps(w).tobytes() for w in windows]
-            samples = {
-                "n": n,
-                "distinct": len(set(canonical)) / n,
-                "identical": sum(c in seen for c in canonical) / n,
-                "identical_transposed": sum(_shape(w) in seen_shapes for w in windows if len(w))
-                / n,
-            }
         real = [held_out.window(i) for i in index]
-        old = [training.window(i) for i in train_index]
         found = {
             "model": metrics.features(windows),
             "held-out": metrics.features(real),
             "naive": metrics.features(metrics.shuffled(real, rng)),
         }
-        values[name] = found
-        overlap[name] = {"model": metrics.overlaps(found["model"], found["held-out"])}
+        others = {"model": found["model"]}
         if name == "all":
+            samples = copies(windows, training)
             normal = draw(bundle, n, generator, temperature, bundle.model.normal_prior)
-            overlap[name]["N(0,I)"] = metrics.overlaps(metrics.features(normal), found["held-out"])
-        overlap[name] |= {
-            "real": metrics.overlaps(metrics.features(old), found["held-out"]),
-            "naive": metrics.overlaps(found["naive"], found["held-out"]),
-        }
+            others["N(0,I)"] = metrics.features(normal)
+        if training is not None:
+            old = range(len(training)) if name == "all" else training.of_style(name)
+            others["real"] = metrics.features([training.window(i) for i in old])
+        others["naive"] = found["naive"]
+        overlap[name] = {k: metrics.overlaps(v, found["held-out"]) for k, v in others.items()}
+        values[name] = found
     return Evaluation(reconstruction, samples, overlap, values)
+
+
+def copies(windows: list[Notes], training: Windows | None) -> dict[str, float]:
+    """Shares of samples that are distinct, that are a training window, and are one in some key."""
+    n = len(windows)
+    found: dict[str, float] = {"n": n, "distinct": len({_key(w) for w in windows}) / n}
+    if training is not None:
+        old = [training.window(i) for i in range(len(training))]
+        seen, shapes = {_key(w) for w in old}, {_key(w, shape=True) for w in old}
+        found["identical"] = sum(_key(w) in seen for w in windows) / n
+        found["identical_transposed"] = sum(_key(w, shape=True) in shapes for w in windows) / n
+    return found
+
+
+def _key(window: Notes, shape: bool = False) -> bytes:
+    """A window's notes without velocity as bytes; its shape has no key."""
+    rows = window[:, :3].copy()
+    if shape and len(rows):
+        rows[:, 2] -= rows[0, 2]
+    return bytes(rows.tobytes())
 
 
 def draw(
@@ -126,12 +139,6 @@ def draw(
         x = bundle.model.decode(z, generator, temperature).numpy()
         windows += [bundle.representation.decode_steps(row) for row in x]
     return windows
-
-
-def _shape(window: Notes) -> bytes:
-    rows = window[:, :3].copy()
-    rows[:, 2] -= rows[0, 2]
-    return bytes(rows.tobytes())
 
 
 @torch.no_grad()
@@ -169,11 +176,13 @@ def table(result: Evaluation) -> list[str]:
             f"{r['sampled_mean']:10.4f}   (nats: CE {r['ce']:.2f}, KL {r['kl']:.2f})"
         )
     s = result.samples
-    lines.append(
-        f"samples from the prior (n {s['n']}): distinct {s['distinct']:.4f}, "
-        f"identical to a training window {s['identical']:.4f}, "
-        f"so up to transposition {s['identical_transposed']:.4f}"
-    )
+    words = {
+        "distinct": "distinct",
+        "identical": "identical to a training window",
+        "identical_transposed": "the same in any key",
+    }
+    said = ", ".join(f"{text} {s[key]:.4f}" for key, text in words.items() if key in s)
+    lines.append(f"samples from the prior (n {s['n']}): {said}")
     lines.append("overlapping area with held-out music")
     for name, rows in result.overlap.items():
         lines.append(f"  {name}")

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from musegen import pretrained
 from musegen.config import nearest
-from musegen.errors import ModelError, MusegenError, NothingGeneratedError
-from musegen.melody import Line, Say, into_key, melody_line
+from musegen.errors import InputError, ModelError, NothingGeneratedError
+from musegen.melody import Line, Say, into_key, melody_line, parse_key
 from musegen.metrics import scale_consistency
 from musegen.pretrained import Bundle
 from musegen.sampling import slerp
@@ -84,12 +84,12 @@ class Pipeline:
         size = self.representation.bars
         bars = bars or size
         generator = torch.Generator().manual_seed(seed)
-        which = self._style(style)
-        z = self.model.prior(n, generator, which)
+        styles = self.model.draw_styles(n, generator, self._style(style))
+        z = self.model.prior(n, generator, styles)
         chosen = [self._decode(z, generator, temperature)]
         for i in range(1, -(-bars // size)):
             # Candidates at an angle to the first window: motifs return, nothing is repeated flatly.
-            other = self.model.prior(CANDIDATES * n, generator, which)
+            other = self.model.prior(CANDIDATES * n, generator, styles.repeat(CANDIDATES))
             away = slerp(z.repeat(CANDIDATES, 1), other, torch.tensor([FORM[i % len(FORM)]]))[0]
             drawn = self._decode(away, generator, temperature).reshape(CANDIDATES, n, -1)
             before = np.concatenate(chosen, axis=1)
@@ -123,14 +123,15 @@ class Pipeline:
         """A melody through the latent and back, with the share of steps that came out as given.
 
         Raises:
-            ValueError: no melody in bars of four quarters; in words.
+            InputError: no melody in bars of four quarters; in words.
         """
-        line = melody_line(score, name, track, say)
+        line = _line(score, name, track, say)
         line = line.fitted(self._whole(line.bars), "pad")
         x = line.windows(self.representation)
         generator = torch.Generator().manual_seed(seed)
         y = self._decode(self._encode(x), generator, temperature)
         recipe = self._recipe("reconstruct", seed, temperature=temperature, inputs=[name])
+        recipe |= {"track": track} if track else {}
         made = self._like(line, self._score(y.reshape(-1), line.tempo, recipe))
         right = (x == y).mean(axis=1)
         figures = {
@@ -176,12 +177,17 @@ class Pipeline:
             say: is told what was taken and what left out.
 
         Raises:
-            ValueError: no melody in bars of four quarters, or fewer than 2 steps; in words.
+            InputError: no melody in bars of four quarters; in words.
+            ValueError: fewer than 2 steps, no such key or way to fit.
         """
         if steps < 2:
-            raise MusegenError("an interpolation needs at least 2 steps: its two ends")
+            raise ValueError("an interpolation needs at least 2 steps: its two ends")
+        if fit not in ("loop", "pad"):
+            raise ValueError(f"fit must be 'loop' or 'pad', not {fit!r}")
+        if key:
+            parse_key(key)
         scores = [into_key(s, key) if key else s for s in (a, b)]
-        lines = [melody_line(s, n, t, say) for s, n, t in zip(scores, names, tracks, strict=True)]
+        lines = [_line(s, n, t, say) for s, n, t in zip(scores, names, tracks, strict=True)]
         bars = self._whole(bars or max(line.bars for line in lines))
         for line, name in zip(lines, names, strict=True):
             if line.bars < bars:
@@ -203,6 +209,8 @@ class Pipeline:
             at = tempo or round(first.tempo + place * (last.tempo - first.tempo), 3)
             note = recipe | {"steps": steps, "index": i, "fit": fit, "bars": bars}
             note |= {"key": key} if key else {}
+            note |= {"tempo": tempo} if tempo else {}
+            note |= {"tracks": list(tracks)} if any(tracks) else {}
             if i in (0, steps - 1):
                 score = replace((first if i == 0 else last).score(), recipe=note)
             else:
@@ -211,7 +219,8 @@ class Pipeline:
                 )
                 louder = (1 - place) * first.mean_velocity() + place * last.mean_velocity()
                 score = _with_velocity(score, round(louder))
-            made.append(replace(score, tempos=((0, at),)))
+            keys = scores[0].keys if key else ()
+            made.append(replace(score, tempos=((0, at),), keys=keys))
         return made
 
     def _style(self, style: str | None) -> int | None:
@@ -258,6 +267,13 @@ class Pipeline:
     def _recipe(self, verb: str, seed: int, **more: Any) -> dict[str, Any]:
         recipe = {"version": __version__, "verb": verb, "model": self.bundle.name, "seed": seed}
         return recipe | more
+
+
+def _line(score: Score, name: str, track: str | None, say: Say) -> Line:
+    try:
+        return melody_line(score, name, track, say)
+    except ValueError as error:
+        raise InputError(name, str(error)) from None
 
 
 def _with_velocity(score: Score, velocity: int) -> Score:

@@ -24,6 +24,7 @@ Deviations, each behind a field of the config:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,6 +34,10 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from musegen.sampling import pick
+
+
+# One style; one for each sample [n]; frequencies to draw them by; None for those of training.
+Styles = int | Tensor | Sequence[float] | None
 
 
 @dataclass(frozen=True)
@@ -178,8 +183,8 @@ class MusicVAE(nn.Module):
         return point
 
     @torch.no_grad()
-    def prior(self, n: int, generator: torch.Generator, style: int | None = None) -> Tensor:
-        """Latents [n, z] of new music, of one style or of styles as frequent as in training."""
+    def prior(self, n: int, generator: torch.Generator, style: Styles = None) -> Tensor:
+        """Latents [n, z] of new music in the given styles."""
         if not self.config.unconditional:
             return self.normal_prior(n, generator)
         styles = self.draw_styles(n, generator, style).to(self.initial.weight.device)
@@ -191,11 +196,13 @@ class MusicVAE(nn.Module):
         noise = torch.randn(n, self.config.latent, generator=generator)
         return noise.to(self.initial.weight.device)
 
-    def draw_styles(self, n: int, generator: torch.Generator, style: int | None = None) -> Tensor:
-        """Indices [n]: all `style`, or drawn by their shares."""
-        if style is not None or len(self.config.shares) < 2:
-            return torch.full((n,), style or 0)
-        shares = torch.tensor(self.config.shares)
+    def draw_styles(self, n: int, generator: torch.Generator, style: Styles = None) -> Tensor:
+        """Style indices [n]."""
+        if isinstance(style, Tensor):
+            return style
+        if isinstance(style, int):
+            return torch.full((n,), style)
+        shares = torch.tensor(style or self.config.shares or (1.0,))
         return torch.multinomial(shares, n, replacement=True, generator=generator)
 
     def _gates(self, z: Tensor) -> _Stepper:
