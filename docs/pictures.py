@@ -1,0 +1,37 @@
+"""The overview pictures of the README, from what `make demo` wrote into out/.
+
+Usage: python docs/pictures.py FOLDER, which gets samples.png and interpolation.png.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import musegen as mg
+from musegen import plot
+from musegen.midi import write_atomic
+
+BARS = 4
+
+
+def main(folder: str) -> None:
+    """Draw both pictures and print their paths."""
+    samples = [mg.read(p) for p in sorted(Path("out/melodies").glob("melody-*.mid"))]
+    path = sorted(Path("out/interpolation").glob("interpolation-*.mid"))
+    steps = [mg.read(p) for p in path]
+    steps = [s.clip(*s.bar_lines()[[1, 1 + BARS]].tolist()) for s in steps]  # after the pickup
+    n = len(steps)
+    names = [f"{i} of {n}" for i in range(1, n + 1)]
+    if n:
+        names[0], names[-1] = "Fisher's Hornpipe (the input)", "The Swallow's Tail (the input)"
+    pictures = {
+        "samples.png": plot.grid(samples, [f"melody {i + 1}" for i in range(len(samples))], 2),
+        "interpolation.png": plot.grid(steps, names, 2),
+    }
+    for name, data in pictures.items():
+        print(write_atomic(Path(folder) / name, data, force=True))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
