@@ -71,6 +71,11 @@ def prepare(
     out = Path(out)
     if out.exists() and not force:
         raise MusegenError(f"{out}: exists already; choose another folder or use --force")
+    if out.is_file() or (
+        out.is_dir() and any(out.iterdir()) and not (out / "manifest.json").is_file()
+    ):
+        # perhaps somebody's music
+        raise MusegenError(f"{out}: is no prepared folder and stays as it is; choose another")
     pieces: list[_Piece] = []
     rejects: list[Reject] = []
     dropped: Counter[str] = Counter()
@@ -210,7 +215,8 @@ def _groups(parent: list[int], root: Callable[[int], int]) -> dict[int, list[int
 
 def normal_titles(title: str) -> list[str]:
     """The titles of a song (" / " between them) without case, articles, punctuation, and what
-    stands in brackets or behind a dash (a setting, the kind of dance)."""
+    stands in brackets or behind a dash (a setting, the kind of dance).
+    """
     found = []
     for one in title.lower().split(" / "):
         bare = re.sub(r"\(.*?\)|--.*", "", one).replace("-", " ")

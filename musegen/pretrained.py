@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from musegen.config import ConfigError, from_dict, nearest, to_dict
+from musegen.config import from_dict, nearest, to_dict
 from musegen.errors import ModelError
 from musegen.midi import write_atomic
 
@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 SHIPPED = Path(__file__).parent / "bundles"
 DEFAULT = "melody-2bar"
 FORMAT = 1
+FIELDS = {
+    "format": int,
+    "family": str,
+    "model": dict,
+    "representation": dict,
+    "sha256": str,
+    "info": dict,
+}
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,8 @@ def locate(name: str | Path) -> Path:
     """
     if str(name) in names():
         return SHIPPED / str(name)
+    if not str(name):
+        raise ModelError(f"the model has no name{nearest('', names())}")
     if (Path(name) / "config.json").is_file():
         return Path(name)
     if Path(name).is_dir():
@@ -71,11 +81,16 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     try:
         config = json.loads((folder / "config.json").read_text())
+        if not isinstance(config, dict):
+            raise ValueError("has no fields")
+        for key, kind in FIELDS.items():
+            if not isinstance(config.get(key), kind):
+                raise ValueError(f"{key} is missing or not a {kind.__name__}")
         if config["format"] != FORMAT:
             raise ValueError(f"format {config['format']}, this version reads {FORMAT}")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise ModelError(f"{folder}: broken bundle (config.json: {error}); get it again") from None
-    return dict(config)
+    return config
 
 
 def load(name: str | Path = DEFAULT) -> Bundle:
@@ -85,10 +100,9 @@ def load(name: str | Path = DEFAULT) -> Bundle:
         ModelError: no such bundle, or it is broken or was tampered with.
     """
     import safetensors.torch
-    import torch
 
     from musegen.models.musicvae import MusicVAE, MusicVAEConfig
-    from musegen.representations.events import Melody
+    from musegen.representations.events import VOCAB, Melody
 
     folder = locate(name)
     config = read_config(folder)
@@ -97,20 +111,16 @@ def load(name: str | Path = DEFAULT) -> Bundle:
         if hashlib.sha256(data).hexdigest() != config["sha256"]:
             raise ValueError("model.safetensors does not have the SHA-256 that config.json names")
         weights = safetensors.torch.load(data)
-        with torch.device("meta"):  # no time spent on drawing weights that are replaced at once
-            model = MusicVAE(from_dict(MusicVAEConfig, config["model"]))
+        # Not on the meta device: drawing weights there imports torch._dynamo, over a second.
+        model = MusicVAE(from_dict(MusicVAEConfig, config["model"]))
         held = {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
         model.load_state_dict(held, strict=True, assign=True)
         representation = from_dict(Melody, config["representation"])
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        RuntimeError,
-        ConfigError,
-        safetensors.SafetensorError,
-    ) as e:
-        reason = str(e).strip().splitlines()[0]
+        sizes = (model.config.steps, model.config.vocab)
+        if sizes != (representation.steps, VOCAB):
+            raise ValueError(f"{sizes} steps and symbols, not {(representation.steps, VOCAB)}")
+    except (OSError, ValueError, IndexError, RuntimeError, safetensors.SafetensorError) as error:
+        reason = " ".join(str(error).split())[:200]
         raise ModelError(f"{folder}: broken bundle ({reason}); get it again") from None
     return Bundle(folder.name, model.eval().requires_grad_(False), representation, config["info"])
 
@@ -120,13 +130,14 @@ def save(
     model: MusicVAE,
     representation: Melody,
     info: Mapping[str, Any],
-    card: str,
     *,
     force: bool = False,
 ) -> Path:
     """Write a bundle with float16 weights; its card gets the licence and scores in words."""
     import safetensors.torch
     import torch
+
+    from musegen.cards import card
 
     folder = Path(folder)
     weights = {
@@ -143,7 +154,18 @@ def save(
         "info": dict(info),
     }
     write_atomic(folder / "model.safetensors", data, force=force)
-    write_atomic(folder / "README.md", card.encode(), force=force)
+    write_atomic(folder / "README.md", card(info).encode(), force=force)
     text = json.dumps(config, indent=1) + "\n"
     write_atomic(folder / "config.json", text.encode(), force=force)
     return folder
+
+
+def describe(name: str | Path, info: Mapping[str, Any]) -> None:
+    """Give a bundle other info, and a card that tells it."""
+    from musegen.cards import card
+
+    folder = locate(name)
+    config = read_config(folder) | {"info": dict(info)}
+    text = json.dumps(config, indent=1) + "\n"
+    write_atomic(folder / "config.json", text.encode(), force=True)
+    write_atomic(folder / "README.md", card(info).encode(), force=True)

@@ -29,6 +29,7 @@ from musegen.midi import write_atomic
 from musegen.models.musicvae import MusicVAE
 from musegen.objectives import Batch, Objective, Phase
 from musegen.presets import Preset, Training
+from musegen.representations.events import VOCAB
 
 MIN_WINDOWS = 32
 
@@ -84,10 +85,15 @@ def train(
         watch: called with the averaged model and the step at each validation.
 
     Raises:
-        InputError: too little data.
-        MusegenError: the loss is not a number, or the folder holds another run.
+        InputError: too little data, or windows of another length.
+        MusegenError: settings that cannot be, the loss is not a number, the folder holds another
+            run or cannot be written.
         Stopped: SIGINT or SIGTERM came; the checkpoint is written.
     """
+    check(preset, every)
+    if train_data.representation.bars != preset.representation.bars:
+        bars = train_data.representation.bars
+        raise InputError("data", f"has windows of {bars} bars, the preset wants others")
     if len(train_data) < MIN_WINDOWS or not len(valid_data):
         raise InputError(
             out,
@@ -101,9 +107,13 @@ def train(
     training, objective = preset.training, preset.objective
     known = replace(preset.model, styles=train_data.styles, shares=shares, shift=training.transpose)
     preset = replace(preset, model=known)
-    write_config(out, preset, seed)
     torch.manual_seed(seed)
-    model = MusicVAE(preset.model).to(device)
+    try:
+        model = MusicVAE(preset.model).to(device)
+    except (RuntimeError, ValueError, IndexError) as error:
+        reason = str(error).splitlines()[0]
+        raise MusegenError(f"cannot train: there is no such model ({reason})") from None
+    write_config(out, preset, seed)
     average = MusicVAE(preset.model).to(device)
     average.load_state_dict(model.state_dict())
     phases = objective.phases(model)
@@ -121,6 +131,7 @@ def train(
         for optimiser, old in zip(optimisers, saved["optimisers"], strict=True):
             optimiser.load_state_dict(old)
         state = {k: saved[k] for k in state}
+    trim_log(out, state["step"])
 
     def save() -> None:
         everything = {
@@ -163,6 +174,38 @@ def train(
     if state["best_weights"] is not None:
         average.load_state_dict(state["best_weights"])
     return average.eval()
+
+
+def check(preset: Preset, every: int) -> None:
+    """Refuse settings that contradict each other, in words, before any work.
+
+    Raises:
+        MusegenError: which settings cannot be.
+    """
+    model, training, bars = preset.model, preset.training, preset.representation.bars
+    alone = round(preset.objective.unconditional * training.batch)
+    rules = (
+        (every >= 1, "--every must be at least 1"),
+        (training.steps >= 1 and training.batch >= 1, "steps and batch must be at least 1"),
+        (training.lr >= 0 and training.lr_final >= 0, "rates must be numbers from 0 up"),
+        (training.transpose >= 0, "training.transpose must not be negative"),
+        (model.vocab == VOCAB, f"model.vocab must be {VOCAB}"),
+        (
+            model.steps == preset.representation.steps,
+            f"model.steps must be {preset.representation.steps}, which {bars} bars have",
+        ),
+        (
+            model.unconditional == (preset.objective.unconditional > 0),
+            "model.unconditional needs objective.unconditional above 0, and only then",
+        ),
+        (
+            not model.unconditional or 0 < alone < training.batch,
+            "objective.unconditional must leave windows of both kinds in a batch",
+        ),
+    )
+    for holds, words in rules:
+        if not holds:
+            raise MusegenError(f"cannot train: {words}")
 
 
 def one_step(
@@ -289,17 +332,40 @@ def write_config(out: Path, preset: Preset, seed: int) -> None:
     """config.json of a run; a resumed run must be the same one."""
     data = {"seed": seed, "preset": configs.to_dict(preset)}
     path = out / "config.json"
-    if path.exists():
-        if json.loads(path.read_text()) != json.loads(json.dumps(data)):
+    text = json.dumps(data, indent=1) + "\n"
+    if (out / "checkpoint.pt").exists():
+        try:
+            same = json.loads(path.read_text()) == json.loads(text)
+        except (OSError, ValueError) as error:
+            raise MusegenError(f"{path}: cannot be read ({error}); choose another --out") from None
+        if not same:
             raise MusegenError(
                 f"{out}: holds a run with another preset, data or seed; choose another --out"
             )
         return
-    write_atomic(path, (json.dumps(data, indent=1) + "\n").encode())
+    write_atomic(path, text.encode(), force=True)
 
 
 def log(out: Path, step: int, losses: dict[str, float], held_out: dict[str, float]) -> None:
     """One line of log.jsonl."""
     row = {"step": step, "time": round(time.time(), 1), "train": losses}
-    with (out / "log.jsonl").open("a") as file:
-        file.write(json.dumps(row | {"held_out": held_out}) + "\n")
+    try:
+        with (out / "log.jsonl").open("a") as file:
+            file.write(json.dumps(row | {"held_out": held_out}) + "\n")
+    except OSError as error:
+        raise MusegenError(f"{out / 'log.jsonl'}: cannot be written ({error.strerror})") from None
+
+
+def trim_log(out: Path, step: int) -> None:
+    """Take out the rows after `step`, which a killed run wrote before its checkpoint."""
+    path = out / "log.jsonl"
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text().splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line)
+        except ValueError:  # cut short by the kill
+            continue
+    write_atomic(path, "".join(line + "\n" for line in kept).encode(), force=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import secrets
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from musegen.errors import InputError, MusegenError
+from musegen.errors import MusegenError
 
 if TYPE_CHECKING:
     from musegen.score import Score
@@ -80,9 +81,22 @@ music_options = _options(
     click.option("--png", is_flag=True, help="Also draw a piano roll beside each file."),
     talk_options,
 )
-tempo_option = click.option(
-    "--tempo", type=click.FloatRange(10, 400), help="Quarter notes a minute."
-)
+
+
+class Number(click.FloatRange):
+    """A number in a range, which "nan" is not."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """As FloatRange does, with one more refusal."""
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number", param, ctx)
+        return number
+
+
+tempo_option = click.option("--tempo", type=Number(10, 400), help="Quarter notes a minute.")
 key_option = click.option("--key", help="Transpose into this key, e.g. C, F#, Bbm.")
 
 
@@ -90,7 +104,7 @@ def temperature_option(default: float) -> Callable[[F], F]:
     """--temperature with the verb's default."""
     text = "Higher is wilder, 0 takes the likeliest."
     return click.option(
-        "--temperature", default=default, show_default=True, type=click.FloatRange(0, 5), help=text
+        "--temperature", default=default, show_default=True, type=Number(0, 5), help=text
     )
 
 
@@ -120,6 +134,8 @@ class Outputs:
             MusegenError: something is there already, or the folder cannot be used.
         """
         if out == "-":
+            if png:
+                raise click.UsageError("--png needs files; give -o a folder or a name in .mid")
             return Outputs((Path("-"),), False, True)
         if is_file_name(out):
             paths: tuple[Path, ...] = (Path(out),)
@@ -158,14 +174,6 @@ def read_score(path: str) -> Score:
     from musegen import midi
 
     return midi.read(path)
-
-
-def in_words(path: str, verb: Callable[[], Any]) -> Any:
-    """Run `verb`; a ValueError about the music becomes an error that names the file."""
-    try:
-        return verb()
-    except ValueError as error:
-        raise InputError(path, str(error)) from None
 
 
 def listing(talk: Talk, verb: str, written: list[dict[str, str]], **data: Any) -> None:

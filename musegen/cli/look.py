@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from musegen.cli.common import Talk, read_score, talk_options
+from musegen.cli.common import Number, Talk, read_score, talk_options
 from musegen.errors import InputError
 
 
@@ -19,8 +19,9 @@ from musegen.errors import InputError
 @click.option("--part", default="test", show_default=True, type=click.Choice(["test", "valid"]))
 @click.option("-n", default=2048, show_default=True, type=click.IntRange(16), help="Samples a set.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**31 - 1))
-@click.option("--temperature", default=1.0, show_default=True, type=click.FloatRange(0, 5))
+@click.option("--temperature", default=1.0, show_default=True, type=Number(0, 5))
 @click.option("-o", "--out", type=click.Path(), help="Folder for densities.png and table.json.")
+@click.option("--card", "on_card", is_flag=True, help="Write the table into the bundle's card.")
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
 @talk_options
 def evaluate(
@@ -31,6 +32,7 @@ def evaluate(
     seed: int,
     temperature: float,
     out: str | None,
+    on_card: bool,
     force: bool,
     as_json: bool,
     quiet: bool,
@@ -57,7 +59,7 @@ def evaluate(
             talk.say(f"preparing {data}: every song counts as held out")
             prepare([data], Path(folder) / "data", bars=bundle.representation.bars, everything=part)
             held_out = dataset.load(Path(folder) / "data", part)
-            training = held_out
+            training = None
         else:
             held_out, training = dataset.load(data, part), dataset.load(data, "train")
         result = run(
@@ -72,6 +74,11 @@ def evaluate(
             "part": part,
         }
         lines = table(result)
+        if on_card:
+            told = (
+                f"musegen evaluate --part {part} -n {n} --seed {seed} --temperature {temperature:g}"
+            )
+            pretrained.describe(model, {**bundle.info, "evaluation": [f"$ {told}", *lines]})
         if out:
             text = json.dumps(numbers, indent=1) + "\n"
             edges = {name: metrics.bins(name) for name in metrics.FEATURES}
@@ -160,7 +167,7 @@ def info(file: str, as_json: bool, quiet: bool) -> None:
 
 @click.command()
 @click.argument("file")
-@click.option("-o", "--out", help="PNG to write; beside the file by default.")
+@click.option("-o", "--out", help="PNG to write, or -; beside the file by default.")
 @click.option("--force", is_flag=True, help="Overwrite an existing picture.")
 @talk_options
 def plot(file: str, out: str | None, force: bool, as_json: bool, quiet: bool) -> None:
@@ -180,6 +187,9 @@ def plot(file: str, out: str | None, force: bool, as_json: bool, quiet: bool) ->
         if file == "-":
             raise click.UsageError("from standard input, say where with -o PICTURE.png")
         out = str(Path(file).with_suffix(".png"))
+    if out == "-":
+        sys.stdout.buffer.write(drawing.png(score, Path(file).stem))
+        return
     path = drawing.pianoroll(score, out, title=Path(file).stem, force=force)
     talk.result("plot", {"file": file, "png": str(path)}, [str(path)])
 
@@ -221,5 +231,6 @@ def doctor(as_json: bool, quiet: bool) -> None:
     lines += [f"  {name} {version}" for name, version in versions.items()]
     lines.append(f"  device {device}, {data['threads']} threads")
     lines.append(f"  models {', '.join(pretrained.names())}")
-    lines.append(f"  made a melody of {data['test_melody_notes']} notes: all is well")
+    verdict = "all is well" if data["ok"] else "install what is missing"
+    lines.append(f"  made a melody of {data['test_melody_notes']} notes: {verdict}")
     talk.result("doctor", data, lines)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 
 import click
 
+from musegen.config import nearest
 from musegen.errors import MusegenError
 from musegen.version import __version__
 
@@ -37,6 +39,13 @@ class _Verbs(click.Group):
         command: click.Command = getattr(import_module(VERBS[name]), name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in VERBS and not args[0].startswith("-"):
+            raise click.UsageError(f"no verb {args[0]!r}{nearest(args[0], VERBS)}", ctx)
+        return super().resolve_command(ctx, args)
+
 
 @click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
@@ -65,4 +74,10 @@ def run(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         click.echo("stopped", err=True)
         return 130
+    except BrokenPipeError:  # the reader of our output went away: nobody to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        click.echo(f"musegen: {error}", err=True)
+        return 1
     return 0

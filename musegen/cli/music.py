@@ -9,7 +9,6 @@ import click
 from musegen.cli.common import (
     Outputs,
     Talk,
-    in_words,
     is_file_name,
     key_option,
     listing,
@@ -128,29 +127,27 @@ def interpolate(
     talk = Talk(quiet, as_json)
     if key:
         _check_key(key)
+    if a == b == "-":
+        raise click.UsageError("standard input can be A or B, not both")
     names = [f"interpolation-{i:02d}" for i in range(1, n + 1)]
     outputs = Outputs.plan(out, names, png=png, force=force)
     first, last = read_score(a), read_score(b)
     seed = seed_or_new(seed, talk)
     from musegen import pipeline
 
-    ends = (_label(a), _label(b))
-    scores = in_words(
-        f"{a}, {b}",
-        lambda: pipeline.load(model).interpolate(
-            first,
-            last,
-            steps=n,
-            seed=seed,
-            temperature=temperature,
-            tracks=(track_a, track_b),
-            names=ends,
-            fit=fit,
-            tempo=tempo,
-            bars=bars,
-            key=key,
-            say=talk.say,
-        ),
+    scores = pipeline.load(model).interpolate(
+        first,
+        last,
+        steps=n,
+        seed=seed,
+        temperature=temperature,
+        tracks=(track_a, track_b),
+        names=(_label(a), _label(b)),
+        fit=fit,
+        tempo=tempo,
+        bars=bars,
+        key=key,
+        say=talk.say,
     )
     if is_file_name(out):
         from musegen.pipeline import timeline
@@ -193,11 +190,8 @@ def reconstruct(
     seed = seed_or_new(seed, talk)
     from musegen import pipeline
 
-    made, figures = in_words(
-        file,
-        lambda: pipeline.load(model).reconstruct(
-            score, seed=seed, temperature=temperature, track=track, name=_label(file), say=talk.say
-        ),
+    made, figures = pipeline.load(model).reconstruct(
+        score, seed=seed, temperature=temperature, track=track, name=_label(file), say=talk.say
     )
     talk.say(f"{figures['accuracy']:.1%} of the steps came out as they were")
     listing(talk, "reconstruct", outputs.write([made]), seed=seed, model=model, **figures)

@@ -80,7 +80,13 @@ def presets(name: str | None, as_json: bool, quiet: bool) -> None:
 @click.option("-o", "--out", required=True, type=click.Path(), help="Folder of the run.")
 @click.option("--set", "assignments", multiple=True, help="KEY=VALUE, e.g. training.steps=500")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**31 - 1))
-@click.option("--every", default=500, show_default=True, help="Steps between checkpoints.")
+@click.option(
+    "--every",
+    default=500,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Steps between checkpoints.",
+)
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.")
 @talk_options
 def train(
@@ -116,9 +122,12 @@ def train(
         wanted = override(presets.preset(preset), assignments)
     except ConfigError as error:
         raise click.UsageError(str(error)) from None
+    loop.check(wanted, every)
     if not dataset.is_prepared(data):
         prepared = Path(out) / "data"
-        if not dataset.is_prepared(prepared):
+        if dataset.is_prepared(prepared) and (Path(out) / "checkpoint.pt").exists():
+            talk.say(f"going on with {prepared}")
+        else:
             talk.say(f"preparing {data}")
             manifest = run_prepare([data], prepared, bars=wanted.representation.bars, force=True)
             talk.say("\n".join(_summary(str(prepared), manifest)))
@@ -135,12 +144,11 @@ def train(
             report=_Reporter(talk, bar),
             watch=_sampler(Path(out), wanted),
         )
-    from musegen.cards import training_card, training_info
+    from musegen.cards import training_info
     from musegen.pretrained import save
 
     info = training_info(Path(data), Path(out), preset)
-    card = training_card(info)
-    bundle = save(Path(out) / "bundle", model, wanted.representation, info, card, force=True)
+    bundle = save(Path(out) / "bundle", model, wanted.representation, info, force=True)
     talk.result(
         "train",
         {"bundle": str(bundle), "info": info},
