@@ -9,39 +9,48 @@ from typing import Any
 
 from musegen.corpora import CORPORA
 
+WEAK = """\
+- Bars of four quarters on a grid of 16ths: triplets are rounded, 3/4 and 6/8 are refused.
+- One note at a time, pitches 21 to 108, no dynamics: decoded notes all have one velocity.
+- It knows the kinds of music that it was trained on, and nothing else.
+- The latent keeps far more than N(0, I) holds, so latents drawn from N(0, I) make poor music (see
+  that column); `generate` draws melodies from the decoder's own language model and encodes them."""
+
 
 def training_info(data: Path, run: Path, preset: str) -> dict[str, Any]:
     """What a run knows of itself: preset, data and its best held-out figures."""
     manifest = json.loads((data / "manifest.json").read_text())
-    lines = (run / "log.jsonl").read_text().splitlines()
-    rows = [json.loads(line) for line in lines]
+    rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     best = min(rows, key=lambda row: float(row["held_out"]["loss"]))
-    figures = {k: round(v, 4) for k, v in best["held_out"].items()}
     sources = sorted({c for part in manifest["corpora"].values() for c in part})
     return {
         "preset": preset,
         "verbs": ["generate", "interpolate", "reconstruct"],
+        "steps": best["step"],
         "windows": manifest["windows"],
         "songs": manifest["songs"],
         "corpora": {c: CORPORA[c].source for c in sources},
         "data_licences": {c: CORPORA[c].licence for c in sources},
         "data_sha256": manifest["sha256"],
-        "held_out": figures,
+        "held_out": {k: round(v, 4) for k, v in best["held_out"].items()},
     }
 
 
-def training_card(info: Mapping[str, Any]) -> str:
-    """A card in Markdown."""
+def card(info: Mapping[str, Any]) -> str:
+    """A card in Markdown from a bundle's info, with the table of `musegen evaluate` if there."""
     rows = "\n".join(
         f"- **{name}**: {source}; licence: {info['data_licences'][name]}"
         for name, source in info["corpora"].items()
     )
     figures = "\n".join(f"| {name} | {value:g} |" for name, value in info["held_out"].items())
     windows, songs = info["windows"], info["songs"]
+    table = "Not measured yet: `musegen evaluate PATH --data PREPARED --card`."
+    if "evaluation" in info:
+        table = "\n".join(["```", *info["evaluation"], "```"])
     return f"""# A musegen bundle
 
-MusicVAE for melodies, preset `{info["preset"]}`. Load it with `musegen.load("PATH")`, or
-`musegen generate --model PATH`.
+MusicVAE for melodies, preset `{info["preset"]}`, {info["steps"]} steps. Load it with
+`musegen.load("PATH")`, or `musegen generate --model PATH`. The weights are MIT licensed.
 
 ## Trained on
 
@@ -51,11 +60,17 @@ MusicVAE for melodies, preset `{info["preset"]}`. Load it with `musegen.load("PA
 {songs["valid"]} to validate, {windows["test"]} of {songs["test"]} to test; songs were split before
 windows were cut, variants of a tune on one side.
 
+## Against test songs
+
+{table}
+
 ## Held-out figures while training (averaged weights, validation songs)
 
 | figure | value |
 |---|---|
 {figures}
 
-The table against test songs: `musegen evaluate PATH --data PREPARED`.
+## Where it is weak
+
+{WEAK}
 """

@@ -141,27 +141,20 @@ def _from_symusic(parsed: Any, name: str, recipe: Mapping[str, Any]) -> Score:
         ppq=ppq,
         tempos=_changes(tempos, (0, 120.0)),
         metres=_changes(metres, (0, 4, 4)),
-        keys=_changes(keys, None),
+        keys=_changes(keys),
         markers=tuple((int(e.time), _clean(e.text)) for e in parsed.markers),
         recipe=recipe,
     )
 
 
-def _changes(events: list[tuple[Any, ...]], default: tuple[Any, ...] | None) -> tuple[Any, ...]:
-    """Events in order, the last at a tick winning, repeats dropped, the first moved to tick 0."""
-    at = {e[0]: e for e in sorted(events, key=lambda e: e[0])}
+def _changes(events: list[tuple[Any, ...]], *default: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Events in order, the last at a tick winning, repeats dropped; before the first one holds the
+    default of the MIDI standard (120 bpm, 4/4), if there is one."""
+    at = {e[0]: e for e in [*default, *sorted(events, key=lambda e: e[0])]}
     kept: list[tuple[Any, ...]] = []
     for e in at.values():
         if not kept or kept[-1][1:] != e[1:]:
             kept.append(e)
-    if default is None:
-        return tuple(kept)
-    if not kept:
-        return (default,)
-    if kept[0][0] > 0:  # the first event is late: it is taken to hold from the start
-        kept.insert(0, (0, *kept[0][1:]))
-        if default == (0, 120.0):
-            kept.pop(1)
     return tuple(kept)
 
 

@@ -13,6 +13,7 @@ from musegen.midi import write_atomic
 from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Score
 
 COLOURS = ("#2f6f9f", "#d1603d", "#5b8c5a", "#8e5ea2", "#c9a227", "#3f8f8b", "#b0446e", "#6b6b6b")
+BARS_A_ROW, MOST_ROWS = 16, 32
 _NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
 
@@ -21,18 +22,32 @@ def pitch_name(pitch: int) -> str:
     return f"{_NAMES[pitch % 12]}{pitch // 12 - 1}"
 
 
-def draw(ax: Any, score: Score, title: str = "") -> None:
-    """A piano roll on matplotlib axes: beats across, pitches up, one colour a track."""
+def draw(
+    ax: Any,
+    score: Score,
+    title: str = "",
+    *,
+    span: tuple[int, int] | None = None,
+    first_bar: int = 1,
+) -> None:
+    """A piano roll on matplotlib axes: beats across, pitches up, one colour a track.
+
+    Args:
+        ax: where to draw.
+        score: what to draw.
+        title: above it.
+        span: lowest and highest pitch shown; those of the notes by default.
+        first_bar: number of the first bar.
+    """
     from matplotlib.collections import PatchCollection
     from matplotlib.patches import Rectangle
 
     lines = score.bar_lines() / score.ppq
-    low, high = 127, 0
+    low, high = span or pitch_span(score)
     for i, track in enumerate(score.tracks):
         notes = track.notes
         if not len(notes):
             continue
-        low, high = min(low, notes[:, PITCH].min()), max(high, notes[:, PITCH].max())
         boxes = [
             Rectangle((on / score.ppq, p - 0.45), max(d / score.ppq - 0.02, 0.02), 0.9)
             for on, d, p in notes[:, [ONSET, DURATION, PITCH]].tolist()
@@ -41,7 +56,6 @@ def draw(ax: Any, score: Score, title: str = "") -> None:
         patches = PatchCollection(boxes, facecolor=COLOURS[i % len(COLOURS)], linewidth=0)
         patches.set_alpha(strength)
         ax.add_collection(patches)
-    low, high = (60, 72) if low > high else (int(low) - 2, int(high) + 2)
     ax.set_xlim(lines[0], lines[-1])
     ax.set_ylim(low, high)
     for pitch in range(low, high + 1):
@@ -53,7 +67,7 @@ def draw(ax: Any, score: Score, title: str = "") -> None:
     ticks = [p for p in range(low, high + 1) if p % 12 == 0] or [low + 2]
     ax.set_yticks(ticks, [pitch_name(p) for p in ticks])
     every = max(1, (len(lines) - 1) // 16)
-    ax.set_xticks(lines[:-1:every], [str(i + 1) for i in range(0, len(lines) - 1, every)])
+    ax.set_xticks(lines[:-1:every], [str(i + first_bar) for i in range(0, len(lines) - 1, every)])
     ax.tick_params(labelsize=7, length=2)
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
@@ -76,14 +90,36 @@ def _png(figure: Any) -> bytes:
     return buffer.getvalue()
 
 
+def pitch_span(score: Score) -> tuple[int, int]:
+    """Lowest and highest pitch to show, with a little room; the octave from middle C for none."""
+    notes = [t.notes[:, PITCH] for t in score.tracks if len(t)]
+    if not notes:
+        return 60, 72
+    pitches = np.concatenate(notes)
+    return int(pitches.min()) - 2, int(pitches.max()) + 2
+
+
 def _width(score: Score) -> float:
-    return float(np.clip(1.2 + 0.9 * (len(score.bar_lines()) - 1), 3.2, 18))
+    return float(np.clip(1.2 + 0.9 * (len(score.bar_lines()) - 1), 3.2, 16))
 
 
 def png(score: Score, title: str = "") -> bytes:
-    """A piano roll as PNG bytes."""
-    figure = _figure(_width(score), 2.6)
-    draw(figure.subplots(), score, title)
+    """A piano roll as PNG bytes; long music goes on in further rows, 16 bars each or more."""
+    lines = score.bar_lines()
+    row = max(BARS_A_ROW, -(-(len(lines) - 1) // MOST_ROWS))
+    starts = range(0, len(lines) - 1, row)
+    if len(starts) == 1:
+        figure = _figure(_width(score), 2.6)
+        draw(figure.subplots(), score, title)
+        return _png(figure)
+    figure = _figure(16, 1.9 * len(starts))
+    axes = figure.subplots(len(starts), 1)
+    span = pitch_span(score)
+    for ax, start in zip(axes, starts, strict=True):
+        end = lines[min(start + row, len(lines) - 1)]
+        part = score.clip(int(lines[start]), int(end))
+        draw(ax, part, title if start == 0 else "", span=span, first_bar=start + 1)
+        ax.set_xlim(0, (lines[row] - lines[0]) / score.ppq)
     return _png(figure)
 
 
