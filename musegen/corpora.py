@@ -271,7 +271,8 @@ def _height(note: Any) -> int:
 
 def _whole_bars(bars: list[list[Any]], lengths: list[Fraction]) -> Score:
     """Bars of any length set on a grid of four quarters: a short bar and the pickup after it are
-    joined, a pickup at the start is set right, other short bars are padded, long bars rounded up."""
+    joined, a pickup at the start is set right, other short bars are padded, long bars rounded up.
+    """
     whole, rows, now = Fraction(4), [], Fraction(0)
     kept = [(b, n) for b, n in zip(bars, lengths, strict=True) if n > 0]
     for i, (bar, length) in enumerate(kept):

@@ -33,7 +33,8 @@ def quantise(notes: Notes, ppq: int) -> Notes:
 
 def monophonic(notes: Notes) -> Notes:
     """One note at a time: of notes that start together the highest stays, and each ends no later
-    than the next begins."""
+    than the next begins.
+    """
     top = notes[np.lexsort((-notes[:, DURATION], -notes[:, PITCH], notes[:, ONSET]))]
     first = np.append(True, np.diff(top[:, ONSET]) > 0)[: len(top)]
     line = top[first]
