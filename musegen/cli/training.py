@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -110,8 +109,6 @@ def train(
       musegen train melody_2bar_small --data data/melody --out runs/first
       musegen train melody_2bar_small --data my-midi --out runs/mine --set training.steps=2000
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # up to 24 times faster on a busy machine
-    os.environ.setdefault("GOMP_SPINCOUNT", "0")
     from musegen import dataset, presets
     from musegen import train as loop
     from musegen.config import ConfigError, override
