@@ -18,9 +18,9 @@ FILES = {
 
 # A module imports only those before it.
 ORDER = """
-version errors score config midi interop representations.events representations segment metrics
+version errors score abc config midi interop representations.events representations segment metrics
 melody corpora prepare dataset sampling models models.musicvae objectives objectives.variational
-presets pretrained train cards plot pipeline evaluate
+presets cards pretrained train plot pipeline evaluate
 cli cli.common cli.music cli.training cli.look cli.main __main__
 """.split()  # noqa: SIM905
 # Conveniences of Score: loaded when called, and never by importing score.
@@ -31,14 +31,14 @@ ONLY = {
     "symusic": {"midi"},
     "mido": {"midi"},
     "matplotlib": {"plot"},
-    "music21": {"corpora"},
+    "music21": {"abc", "corpora"},
     "muspy": {"interop"},
     "pypianoroll": {"interop"},
     "pretty_midi": {"interop"},
     "safetensors": {"pretrained"},
     "click": {"cli.common", "cli.music", "cli.training", "cli.look", "cli.main"},
 }
-NO_TORCH = ["score", "midi", "representations", "segment", "melody", "metrics", "corpora"]
+NO_TORCH = ["score", "abc", "midi", "representations", "segment", "melody", "metrics", "corpora"]
 NO_TORCH += ["prepare", "dataset", "plot", "cards", "config", "cli"]
 
 
