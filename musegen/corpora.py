@@ -6,19 +6,20 @@ stops the others. Scores come out with a metre map in which bar lines are true.
 
 from __future__ import annotations
 
+import io
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from musegen import midi
+from musegen import abc, midi
 from musegen.errors import InputError
-from musegen.score import DURATION, ONSET, Score, Track, as_notes
+from musegen.score import DURATION, ONSET, Score
 
 # Tunes shipped in data/samples: their clusters always go to the test part, so demos are honest.
 SAMPLE_TITLES = (
@@ -101,22 +102,28 @@ class _Files:
             found = sorted(path.rglob("*"))
             self.names = [p.relative_to(path).as_posix() for p in found if p.is_file()]
         elif path.is_file() and zipfile.is_zipfile(path):
-            self.zip = zipfile.ZipFile(path)
+            try:
+                self.zip = zipfile.ZipFile(path)
+            except (OSError, zipfile.BadZipFile) as error:
+                raise InputError(path, f"broken zip ({error}); make it again") from None
             self.names = sorted(n for n in self.zip.namelist() if not n.endswith("/"))
         elif path.exists():
             raise InputError(path, "expected a folder or a zip of MIDI files")
         else:
             raise InputError(path, "no such folder or corpus; give a folder, a zip or 'fiddle'")
 
-    def open(self, name: str) -> IO[bytes]:
-        return self.zip.open(name) if self.zip else (self.path / name).open("rb")
+    def read(self, name: str) -> IO[bytes]:
+        try:
+            with self.zip.open(name) if self.zip else (self.path / name).open("rb") as file:
+                return io.BytesIO(file.read(midi.MAX_BYTES + 1))
+        except KeyError:
+            raise InputError(name, "is missing") from None
+        # A zip's entry may also be encrypted, packed in an unknown way, or garbled.
+        except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+            raise InputError(name, f"cannot be read ({error})") from None
 
     def read_midi(self, name: str) -> Score:
-        try:
-            with self.open(name) as file:
-                return midi.read(file, name=name)
-        except (OSError, zipfile.BadZipFile) as error:
-            raise InputError(name, f"cannot be read ({error})") from None
+        return midi.read(self.read(name), name=name)
 
 
 def midi_folder(files: _Files) -> Iterator[Song | Reject]:
@@ -142,13 +149,21 @@ def pop909(files: _Files) -> Iterator[Song | Reject]:
             continue  # versions/ holds other takes of the same songs
         try:
             score = files.read_midi(name)
-            with files.open(name.rsplit("/", 1)[0] + "/beat_midi.txt") as file:
-                beats = np.loadtxt(file, ndmin=2)
-            yield Song(name, "pop909", on_beats(score, beats[:, 0], beats[:, -1] > 0.5))
         except InputError as error:
             yield Reject(name, error.reason)
-        except (OSError, KeyError, ValueError) as error:
+            continue
+        try:
+            rows = files.read(name.rsplit("/", 1)[0] + "/beat_midi.txt").read().split(b"\n")
+            beats = np.array([row.split() for row in rows if row.strip()], float)
+            if beats.ndim != 2 or beats.shape[1] < 2:
+                raise ValueError("expected lines of seconds and downbeat")
+            score = on_beats(score, beats[:, 0], beats[:, -1] > 0.5)
+        except InputError as error:
+            yield Reject(name, f"beat_midi.txt {error.reason}")
+        except ValueError as error:
             yield Reject(name, f"beat_midi.txt cannot be used ({error})")
+        else:
+            yield Song(name, "pop909", score)
 
 
 def on_beats(score: Score, seconds: Any, downbeat: Any) -> Score:
@@ -163,7 +178,7 @@ def on_beats(score: Score, seconds: Any, downbeat: Any) -> Score:
         ValueError: fewer than two beats, or no downbeat.
     """
     seconds, downbeat = np.asarray(seconds, float), np.flatnonzero(downbeat)
-    if len(seconds) < 2 or not len(downbeat) or (np.diff(seconds) <= 0).any():
+    if len(seconds) < 2 or not len(downbeat) or not (np.diff(seconds) > 0).all():
         raise ValueError("needs at least two rising beat times and a downbeat")
     tick = np.array([t for t, _ in score.tempos], float)
     qpm = np.array([q for _, q in score.tempos])
@@ -198,16 +213,12 @@ def on_beats(score: Score, seconds: Any, downbeat: Any) -> Score:
     )
 
 
-_METRES = {"C": 1, "C|": 1, "4/4": 1, "2/2": 1, "2/4": 2}  # factor that makes a bar four quarters
-
-
 def fiddle() -> Iterator[Song | Reject]:
-    """Fiddle tunes in duple metre from the ABC collections of the music21 wheel, repeats as written.
+    """Fiddle tunes in duple metre from the ABC collections of the music21 wheel, repeats once.
 
     Tunes in 2/4 get doubled note values, as the same dances are written in C| elsewhere.
     """
     import music21
-    from music21 import abcFormat
 
     root = Path(music21.__file__).parent / "corpus"
     for folder in ("ryansMammoth", "oneills1850", "airdsAirs", "miscFolk"):
@@ -217,74 +228,8 @@ def fiddle() -> Iterator[Song | Reject]:
                 name = f"{folder}/{path.stem}#{i}"
                 titles = re.findall(r"(?m)^T:\s*(.*?)\s*$", tune)
                 try:
-                    handler = abcFormat.ABCHandler()
-                    handler.process(tune)
-                    score = _from_abc_tokens(handler.tokens)
+                    score = abc.parse(tune, name)
                 except InputError as error:
                     yield Reject(name, error.reason)
-                except Exception as error:  # music21 raises many kinds on odd tunes
-                    yield Reject(name, f"ABC not understood ({type(error).__name__})")
                 else:
                     yield Song(name, "fiddle", score, " / ".join(titles))
-
-
-def _from_abc_tokens(tokens: list[Any]) -> Score:
-    """A monophonic tune from music21's ABC tokens, all bars made four quarters long."""
-    from music21 import pitch
-
-    tags = [(t.tag, t.data.strip()) for t in tokens if hasattr(t, "tag")]
-    metres = {data for tag, data in tags if tag == "M"}
-    if any(tag == "V" for tag, _ in tags):
-        raise InputError("tune", "several voices")
-    if len(metres) != 1 or not metres <= set(_METRES):
-        raise InputError("tune", f"metre {', '.join(sorted(metres)) or 'missing'}, not 4/4 or 2/4")
-    factor = _METRES[metres.pop()]
-    bars: list[list[tuple[Fraction, Fraction, int]]] = [[]]
-    lengths, tie = [Fraction(0)], False
-    for token in tokens:
-        kind = type(token).__name__
-        if kind == "ABCBar":
-            bars.append([])
-            lengths.append(Fraction(0))
-        elif kind in ("ABCNote", "ABCChord", "ABCRest") and not getattr(token, "inGrace", False):
-            length = Fraction(token.quarterLength).limit_denominator(96) * factor
-            if token.activeTuplet:  # music21 leaves this to the maker of notes
-                length *= Fraction(token.activeTuplet.tupletMultiplier())
-            inner = max(token.subTokens, key=_height) if kind == "ABCChord" else token
-            if not getattr(inner, "isRest", False) and inner.pitchName:
-                number = int(pitch.Pitch(inner.pitchName).midi)
-                if tie and bars[-1] and bars[-1][-1][2] == number:
-                    at, old, _ = bars[-1][-1]
-                    bars[-1][-1] = (at, old + length, number)
-                else:
-                    bars[-1].append((lengths[-1], length, number))
-            lengths[-1] += length
-            tie = getattr(inner, "tie", None) in ("start", "continue")
-    return _whole_bars(bars, lengths)
-
-
-def _height(note: Any) -> int:
-    from music21 import pitch
-
-    return int(pitch.Pitch(note.pitchName).midi) if note.pitchName else -1
-
-
-def _whole_bars(bars: list[list[Any]], lengths: list[Fraction]) -> Score:
-    """Bars of any length set on a grid of four quarters: a short bar and the pickup after it are
-    joined, a pickup at the start is set right, other short bars are padded, long bars rounded up.
-    """
-    whole, rows, now = Fraction(4), [], Fraction(0)
-    kept = [(b, n) for b, n in zip(bars, lengths, strict=True) if n > 0]
-    for i, (bar, length) in enumerate(kept):
-        if i == 0 and length < whole:
-            now = whole - length
-        rows += [(now + at, duration, number) for at, duration, number in bar]
-        now += length
-        following = kept[i + 1][1] if i + 1 < len(kept) else whole
-        joins = now % whole + following == whole
-        if now % whole and not joins:
-            now += whole - now % whole
-    if not rows:
-        raise InputError("tune", "no notes")
-    notes = [(round(on * 480), max(1, round(d * 480)), p, 80) for on, d, p in rows]
-    return Score((Track(as_notes(notes), 40, name="Melody"),), 480, length=round(now * 480))

@@ -105,8 +105,10 @@ def load(folder: str | Path, part: str) -> Windows:
         count = manifest["corpora"]["train"]
         styles = tuple(sorted(set(corpus), key=lambda c: (-count.get(c, 0), c)))
         place = np.array([styles.index(c) for c in corpus], np.int64)
+        if len(songs) != len(offsets) - 1 or offsets[-1] != len(notes):
+            raise ValueError(f"the {part} files do not belong together")
         return Windows(notes, offsets, place[songs], styles, Melody(manifest["bars"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, ValueError, LookupError, TypeError) as error:
         raise InputError(
             folder, f"not a prepared folder ({error}); make one with: musegen prepare"
         ) from None

@@ -103,7 +103,8 @@ def bins(name: str) -> NDArray[np.float64]:
     if name in edges:
         low, high = edges[name]
         return np.arange(low, high + 1) - 0.5
-    return np.linspace(0, {"pitch-class entropy": 3.6, "scale consistency": 1.0}[name], 25)
+    top = {"pitch-class entropy": 3.6, "scale consistency": 1.0}[name]
+    return np.linspace(0, top, 25).astype(np.float64)
 
 
 def overlaps(a: dict[str, Values], b: dict[str, Values]) -> dict[str, float]:

@@ -16,6 +16,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -42,7 +43,7 @@ def read(source: str | Path | IO[bytes], *, name: str | None = None) -> Score:
     Raises:
         InputError: the file is missing, not MIDI, truncated, or holds impossible sizes.
     """
-    if source == "-":
+    if isinstance(source, (str, Path)) and str(source) == "-":
         source, name = sys.stdin.buffer, name or "standard input"
     if isinstance(source, (str, Path)):
         name = name or str(source)
@@ -53,7 +54,13 @@ def read(source: str | Path | IO[bytes], *, name: str | None = None) -> Score:
         data, suffix = source.read(MAX_BYTES + 1), ""
     if len(data) > MAX_BYTES:
         raise InputError(name, f"over {MAX_BYTES >> 20} MB, too large for a MIDI file")
-    return _from_symusic(_parse(data, suffix, name), name, _find_recipe(data))
+    if not data:
+        raise InputError(name, "the file is empty; export it again from where it came")
+    if suffix == ".abc":
+        from musegen import abc  # symusic's ABC reader shifts pickups and prints to standard output
+
+        return abc.parse(data.decode("utf-8", "replace"), name)
+    return _from_symusic(_parse(data, name), name, _find_recipe(data))
 
 
 def _file_bytes(path: Path, name: str) -> bytes:
@@ -69,21 +76,16 @@ def _file_bytes(path: Path, name: str) -> bytes:
         raise InputError(name, f"cannot be read ({error.strerror})") from None
 
 
-def _parse(data: bytes, suffix: str, name: str) -> Any:
+def _parse(data: bytes, name: str) -> Any:
     import symusic
 
-    if not data:
-        raise InputError(name, "the file is empty; export it again from where it came")
-    if suffix == ".abc":
-        try:
-            return symusic.Score.from_abc(data.decode("utf-8", "replace"))
-        except Exception as error:
-            raise InputError(name, f"not readable as ABC notation ({_short(error)})") from None
     start = data.find(b"MThd", 0, 256)  # RIFF wrappers and file prefixes come before it
     if start < 0:
         raise InputError(name, "not a MIDI file (no MThd header); give a .mid file")
-    if int.from_bytes(data[start + 10 : start + 12], "big") > MAX_TRACKS:
-        count = int.from_bytes(data[start + 10 : start + 12], "big")
+    count, division = (int.from_bytes(data[start + i : start + i + 2], "big") for i in (10, 12))
+    if division & 0x8000 or (not division and len(data) >= start + 14):
+        raise InputError(name, "has no ticks per quarter note (SMPTE time); export with PPQ timing")
+    if count > MAX_TRACKS:
         raise InputError(
             name, f"claims {count} tracks, at most {MAX_TRACKS} are read; split the file"
         )
@@ -101,8 +103,6 @@ def _short(error: Exception) -> str:
 
 def _from_symusic(parsed: Any, name: str, recipe: Mapping[str, Any]) -> Score:
     ppq = int(parsed.ticks_per_quarter)
-    if ppq < 1:
-        raise InputError(name, "has no ticks per quarter note (SMPTE time); export with PPQ timing")
     if parsed.end() > MAX_QUARTERS * ppq:
         raise InputError(
             name,
@@ -169,7 +169,7 @@ def _find_recipe(data: bytes) -> Mapping[str, Any]:
     text = data[at + len(RECIPE) - 1 : at + 65536].decode("utf-8", "replace")
     try:
         recipe, _ = json.JSONDecoder().raw_decode(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return recipe if isinstance(recipe, dict) else {}
 
@@ -183,8 +183,10 @@ def to_bytes(score: Score) -> bytes:
     import mido
 
     score = score.resample(PPQ)
-    end = int(score.bar_lines()[-1])
-    file = mido.MidiFile(type=1, ticks_per_beat=PPQ)
+    maps: tuple[tuple[Any, ...], ...] = (score.tempos, score.metres, score.keys, score.markers)
+    last = max(int(e[0]) for events in maps for e in events)
+    end = int(replace(score, length=max(score.end, last)).bar_lines()[-1])
+    file = mido.MidiFile(type=1, ticks_per_beat=PPQ, charset="utf-8")
     meta = mido.MetaMessage
     events: list[tuple[int, int, Any]] = [(0, 0, meta("track_name", name="musegen"))]
     if score.recipe:
@@ -198,11 +200,11 @@ def to_bytes(score: Score) -> bytes:
     for tick, sharps, minor in score.keys:
         events.append((tick, 4, meta("key_signature", key=_key_name(sharps, minor))))
     for tick, marker in score.markers:
-        events.append((tick, 5, meta("marker", text=_latin(marker))))
+        events.append((tick, 5, meta("marker", text=_clean(marker))))
     file.tracks.append(_mido_track(events, end))
     for track, channel in zip(score.tracks, _channels(score), strict=True):
-        name = track.name or ("Drums" if track.is_drum else f"Program {track.program + 1}")
-        events = [(0, 0, meta("track_name", name=_latin(name)))]
+        name = "Drums" if track.is_drum else f"Program {track.program + 1}"
+        events = [(0, 0, meta("track_name", name=_clean(track.name) or name))]
         program = mido.Message("program_change", channel=channel, program=track.program)
         events.append((0, 1, program))
         for onset, duration, pitch, velocity in _separated(track.notes).tolist():
@@ -228,7 +230,7 @@ def _mido_track(events: list[tuple[int, int, Any]], end: int) -> Any:
 
 
 def _separated(notes: Any) -> Any:
-    """Notes cut so that no two of one pitch overlap; of two that start together the longer stays."""
+    """Notes cut so that no two of one pitch overlap; of those that start together the longest."""
     order = np.lexsort((-notes[:, DURATION], notes[:, ONSET], notes[:, PITCH]))
     rows = notes[order]
     same = (np.diff(rows[:, PITCH]) == 0) & (np.diff(rows[:, ONSET]) == 0)
@@ -261,10 +263,6 @@ def _key_name(sharps: int, minor: bool) -> str:
     return _MINOR[sharps + 7] + "m" if minor else _MAJOR[sharps + 7]
 
 
-def _latin(text: str) -> str:
-    return text.encode("latin-1", "replace").decode("latin-1")
-
-
 def write(score: Score, path: str | Path, *, force: bool = False) -> Path:
     """Write a score to `path` ("-" for standard output), whole or not at all.
 
@@ -286,22 +284,26 @@ def write_atomic(path: str | Path, data: bytes, *, force: bool = False) -> Path:
         MusegenError: the file exists and `force` is not set, or the folder cannot be written.
     """
     path = Path(path)
-    if path.exists() and not force:
-        raise MusegenError(f"{path}: exists already; choose another name or use --force")
-    temporary = ""
+    temporary = None
     try:
+        if path.exists() and not path.is_file():  # a folder, or a device that must stay one
+            raise MusegenError(f"{path}: is not a file that can be replaced; choose another name")
+        if path.exists() and not force:
+            raise MusegenError(f"{path}: exists already; choose another name or use --force")
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".musegen-")
         with os.fdopen(handle, "wb") as file:
             file.write(data)
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
+        Path(temporary).chmod(0o666 & ~umask)
+        Path(temporary).replace(path)
+        temporary = None
     except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
         raise MusegenError(
             f"{path}: cannot be written ({error.strerror}); choose a folder you may write to"
         ) from None
+    finally:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
     return path

@@ -54,7 +54,7 @@ def draw(
         ]
         strength = 0.45 + 0.55 * notes[:, VELOCITY] / 127
         patches = PatchCollection(boxes, facecolor=COLOURS[i % len(COLOURS)], linewidth=0)
-        patches.set_alpha(strength)
+        patches.set_alpha(strength.tolist())
         ax.add_collection(patches)
     ax.set_xlim(lines[0], lines[-1])
     ax.set_ylim(low, high)

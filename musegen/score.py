@@ -42,7 +42,7 @@ def as_notes(rows: ArrayLike) -> Notes:
 
 @dataclass(frozen=True, eq=False)
 class Track:
-    """One instrument. `notes` is int64 [n, 4] as in `as_notes`; `program` is General MIDI, 0-127."""
+    """One instrument: `notes` int64 [n, 4] as in `as_notes`, `program` of General MIDI, 0-127."""
 
     notes: Notes = field(default_factory=lambda: as_notes([]))
     program: int = 0
@@ -126,7 +126,7 @@ class Score:
     def bar_lines(self) -> NDArray[np.int64]:
         """Ticks of the bar lines, [bars + 1]: starts of all bars and the end of the last.
 
-        A metre change always starts a bar, so the bar before it may be short. The last bar is whole.
+        A metre change always starts a bar, so the bar before it may be short; the last is whole.
         """
         starts = [t for t, _, _ in self.metres] + [max(self.end, 1)]
         lines = []
@@ -202,7 +202,7 @@ class Score:
         move = np.array([start, 0, 0, 0])
         tracks = []
         for i in range(max(len(self.tracks), len(other.tracks))):
-            first = self.tracks[i] if i < len(self.tracks) else replace(other.tracks[i], notes=[])
+            first = self.tracks[i] if i < len(self.tracks) else replace(other.tracks[i], notes=as_notes([]))
             if i < len(other.tracks):
                 rows = np.concatenate([first.notes, other.tracks[i].notes + move])
                 first = replace(first, notes=rows)

@@ -45,7 +45,7 @@ def pick_melody(score: Score, choice: str | int | None = None) -> MelodyChoice:
         best = max(pitched, key=lambda i: _likelihood(score, score.tracks[i]))
         return MelodyChoice(best, score.tracks[best], "the likeliest melody")
     names = ", ".join(f"{i + 1} '{score.tracks[i].name}'" for i in pitched)
-    if str(choice).isdigit():
+    if str(choice).isdecimal():
         i = int(choice) - 1
         if i not in pitched:
             raise ValueError(f"has no pitched track {choice}; there are {names}")
@@ -83,8 +83,7 @@ def bar_runs(score: Score) -> list[NDArray[np.int64]]:
     runs: list[NDArray[np.int64]] = []
     for i, (start, num, den) in enumerate(score.metres):
         until = tick[i + 1] if i + 1 < len(tick) else int(lines[-1])
-        bar = 4 * score.ppq * num // den
-        if until <= start or (whole % bar and bar % whole):
+        if until <= start or (num % den and den % num):
             continue
         if i + 1 == len(tick):  # the last bar is always made whole
             until = start + -(-(until - start) // whole) * whole

@@ -80,7 +80,7 @@ class Melody:
         return events[:-1]
 
     def encode_windows(self, notes: Notes, owner: NDArray[np.integer], n: int) -> NDArray[np.uint8]:
-        """Notes in steps of `n` monophonic windows, `owner` [notes] telling whose: uint8 [n, steps]."""
+        """Notes in steps of `n` monophonic windows, `owner` [notes] telling whose: [n, steps]."""
         events = np.zeros((n, self.steps + 1), np.uint8)
         ends = np.minimum(notes[:, ONSET] + notes[:, DURATION], self.steps)
         events[owner, ends] = NOTE_OFF
@@ -88,7 +88,7 @@ class Melody:
         return events[:, :-1]
 
     def decode_steps(self, events: NDArray[np.integer]) -> Notes:
-        """Symbols [steps] to notes in steps; a note lasts to the next onset, note-off or the end."""
+        """Symbols [steps] to notes in steps; each lasts to the next onset, note-off or the end."""
         events = np.asarray(events, np.int64)
         changes = np.flatnonzero(events != NO_EVENT)
         ends = np.append(changes[1:], len(events))
