@@ -248,4 +248,8 @@ def test_styles_are_as_frequent_as_their_shares() -> None:
     drawn = model.draw_styles(10_000, generator())
     assert float((drawn == 0).float().mean()) == pytest.approx(0.75, abs=0.02)
     assert model.draw_styles(4, generator(), 1).tolist() == [1] * 4
+    counts = model.draw_styles(10_000, generator(), [1, 3])  # counts will do for shares
+    assert float((counts == 1).float().mean()) == pytest.approx(0.75, abs=0.02)
+    given = torch.tensor([1, 0, 1])
+    assert torch.equal(model.draw_styles(3, generator(), given), given)
     assert build("published").draw_styles(3, generator()).tolist() == [0] * 3

@@ -202,7 +202,7 @@ class MusicVAE(nn.Module):
             return style
         if isinstance(style, int):
             return torch.full((n,), style)
-        shares = torch.tensor(style or self.config.shares or (1.0,))
+        shares = torch.tensor(style or self.config.shares or (1.0,), dtype=torch.float)
         return torch.multinomial(shares, n, replacement=True, generator=generator)
 
     def _gates(self, z: Tensor) -> _Stepper:

@@ -1,0 +1,108 @@
+"""Reports on a tiny data set: figures in range, yardsticks that hold, the same every time."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tiny
+import torch
+
+from musegen import metrics, pretrained
+from musegen.errors import InputError
+from musegen.evaluate import copies, draw, evaluate, table
+from musegen.representations.events import Melody
+
+
+@pytest.fixture(scope="module")
+def bundle() -> pretrained.Bundle:
+    return pretrained.load(tiny.bundle(styles=("midi",), shares=(1.0,)))
+
+
+def test_figures_are_in_range_and_the_table_holds_them(bundle: pretrained.Bundle) -> None:
+    held_out, training = tiny.windows("test"), tiny.windows("train")
+    said: list[str] = []
+    result = evaluate(bundle, held_out, training, n=40, seed=3, report=said.append)
+    assert said
+    figures = result.reconstruction["all"]
+    assert figures["windows"] == len(held_out)
+    assert all(0 <= figures[k] <= 1 for k in ("teacher", "sampled", "sampled_mean"))
+    assert figures["ce"] > 0
+    assert figures["kl"] > 0
+    assert result.samples["n"] == 40
+    assert all(0 <= v <= 1 for k, v in result.samples.items() if k != "n")
+    rows = result.overlap["all"]
+    assert list(rows) == ["model", "N(0,I)", "real", "naive"]
+    for row in rows.values():
+        assert set(row) == set(metrics.FEATURES)
+        assert all(0 <= v <= 1 + 1e-9 for v in row.values())
+    text = "\n".join(table(result))
+    assert f"{figures['teacher']:.4f}" in text
+    assert f"{rows['real']['pitch']:.3f}" in text
+    json.dumps([result.reconstruction, result.samples, result.overlap])  # plain numbers only
+
+
+def test_music_is_wholly_like_itself(bundle: pretrained.Bundle) -> None:
+    """The yardstick "real" is 1 when the training songs are the held-out ones, and less if not."""
+    data, other = tiny.windows("test"), tiny.windows("train")
+    same = evaluate(bundle, data, data, n=16).overlap["all"]["real"]
+    assert same == pytest.approx(dict.fromkeys(metrics.FEATURES, 1.0))
+    different = evaluate(bundle, data, other, n=16).overlap["all"]["real"]
+    assert max(different.values()) < 1
+
+
+def test_same_seed_same_report(bundle: pretrained.Bundle) -> None:
+    data = tiny.windows("test")
+    first, again, other = (evaluate(bundle, data, data, n=24, seed=s) for s in (1, 1, 2))
+    assert first.reconstruction == again.reconstruction
+    assert first.overlap == again.overlap
+    assert first.reconstruction != other.reconstruction
+
+
+def test_each_known_style_gets_a_row() -> None:
+    bundle = pretrained.load(tiny.bundle(styles=("march", "waltz")))
+    data = tiny.windows("train")
+    half = np.arange(len(data)) % 2
+    mixed = replace(data, styles=("march", "polka"), style=half)
+    result = evaluate(bundle, mixed, mixed, n=16)
+    assert list(result.reconstruction) == ["all", "march"]  # the model knows no polka
+    assert result.reconstruction["march"]["windows"] == (half == 0).sum()
+
+
+def test_reconstruction_counts_right_steps() -> None:
+    """A decoder that only ever says "no event" is right where the music does."""
+    bundle = pretrained.load(tiny.silent_bundle())
+    data = tiny.windows("test")
+    figures = evaluate(bundle, data, None, n=16).reconstruction["all"]
+    held = float((data.encode(np.arange(len(data))) == 0).mean())
+    assert figures["teacher"] == pytest.approx(held, abs=1e-6)
+    assert figures["sampled"] == figures["sampled_mean"] == figures["teacher"]
+
+
+def test_copies_are_found_in_every_key() -> None:
+    data = tiny.windows("train")
+    windows = [data.window(i) for i in range(4)]
+    low = windows[0] - np.array([0, 0, 3, 0])
+    strange = windows[0].copy()
+    strange[:, 2] = 21 + np.arange(len(strange)) % 80
+    found = copies([windows[0], windows[1], windows[1], low, strange], data)
+    assert found["n"] == 5
+    assert found["distinct"] == pytest.approx(4 / 5)
+    assert found["identical"] == pytest.approx(3 / 5)
+    assert found["identical_transposed"] == pytest.approx(4 / 5)
+
+
+def test_drawing_gives_as_many_windows_as_asked(bundle: pretrained.Bundle) -> None:
+    generator = torch.Generator().manual_seed(0)
+    assert len(draw(bundle, 300, generator, 1.0, bundle.model.normal_prior)) == 300
+
+
+def test_unsuitable_data_is_refused_in_words(bundle: pretrained.Bundle) -> None:
+    data = tiny.windows("test")
+    with pytest.raises(InputError, match="4-bar windows"):
+        evaluate(bundle, replace(data, representation=Melody(4)), data)
+    empty = replace(data, offsets=np.zeros(1, np.int64), style=np.zeros(0, np.int64))
+    with pytest.raises(InputError, match="no held-out windows"):
+        evaluate(bundle, empty, data)
