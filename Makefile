@@ -69,7 +69,7 @@ $(BIN)/python:
 		echo "On Debian and Ubuntu: apt install python3-venv"; \
 		exit 1; }
 	@echo "== Making an environment in $(VENV) with `$(PYTHON) --version`"
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/.torch: constraints.txt | $(BIN)/python
 	@echo "== Installing PyTorch into $(VENV) (the big one; this can take minutes, once)"
