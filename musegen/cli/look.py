@@ -180,13 +180,12 @@ def plot(file: str, out: str | None, force: bool, as_json: bool, quiet: bool) ->
     from musegen import plot as drawing
 
     talk = Talk(quiet, as_json)
+    if file == "-" and out is None:
+        raise click.UsageError("from standard input, say where with -o PICTURE.png")
     score = read_score(file)
     if not score.tracks:
         raise InputError(file, "has no notes to draw")
-    if out is None:
-        if file == "-":
-            raise click.UsageError("from standard input, say where with -o PICTURE.png")
-        out = str(Path(file).with_suffix(".png"))
+    out = out or str(Path(file).with_suffix(".png"))
     if out == "-":
         sys.stdout.buffer.write(drawing.png(score, Path(file).stem))
         return
