@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ import numpy as np
 import pretty_midi
 import pytest
 import tiny
+import torch
 from tiny import SAMPLES
 
 import musegen
@@ -44,8 +46,9 @@ class Done(NamedTuple):
 
 
 @pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]):
-    """Runs the command line here."""
+def cli(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Done]]:
+    """Runs the command line here; `train` sets up torch for the whole process, which is undone."""
+    threads = torch.get_num_threads()
 
     def call(*arguments: object) -> Done:
         capsys.readouterr()
@@ -54,7 +57,9 @@ def cli(capsys: pytest.CaptureFixture[str]):
         assert "Traceback" not in err
         return Done(code, out, err)
 
-    return call
+    yield call
+    torch.set_flush_denormal(False)
+    torch.set_num_threads(threads)
 
 
 def process(*arguments: str, stdin: bytes = b"", **options: Any) -> subprocess.CompletedProcess:
