@@ -33,8 +33,8 @@ def parse(text: str, name: str) -> Score:
         return _from_tokens(handler.tokens, name)
     except InputError:
         raise
-    except Exception as error:  # music21 raises many kinds on odd tunes
-        raise InputError(name, f"ABC not understood ({type(error).__name__})") from None
+    except Exception:  # music21 raises many kinds on odd tunes
+        raise InputError(name, "not understood as ABC notation; check the tune") from None
 
 
 def _from_tokens(tokens: list[Any], name: str) -> Score:

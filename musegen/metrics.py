@@ -102,9 +102,9 @@ def bins(name: str) -> NDArray[np.float64]:
     }
     if name in edges:
         low, high = edges[name]
-        return np.arange(low, high + 1) - 0.5
+        return np.arange(low - 0.5, high + 0.5)
     top = {"pitch-class entropy": 3.6, "scale consistency": 1.0}[name]
-    return np.linspace(0, top, 25).astype(np.float64)
+    return np.linspace(0, top, 25)
 
 
 def overlaps(a: dict[str, Values], b: dict[str, Values]) -> dict[str, float]:

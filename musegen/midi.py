@@ -74,6 +74,8 @@ def _file_bytes(path: Path, name: str) -> bytes:
         raise InputError(name, "is a folder; give one MIDI file") from None
     except OSError as error:
         raise InputError(name, f"cannot be read ({error.strerror})") from None
+    except ValueError as error:  # a name that no file can have
+        raise InputError(name, f"cannot be read ({error})") from None
 
 
 def _parse(data: bytes, name: str) -> Any:
@@ -103,6 +105,8 @@ def _short(error: Exception) -> str:
 
 def _from_symusic(parsed: Any, name: str, recipe: Mapping[str, Any]) -> Score:
     ppq = int(parsed.ticks_per_quarter)
+    if parsed.start() < 0:  # ticks beyond 31 bits wrap around
+        raise InputError(name, "lasts far too long; look for stray events far behind the end")
     if parsed.end() > MAX_QUARTERS * ppq:
         raise InputError(
             name,

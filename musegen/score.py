@@ -126,16 +126,19 @@ class Score:
     def bar_lines(self) -> NDArray[np.int64]:
         """Ticks of the bar lines, [bars + 1]: starts of all bars and the end of the last.
 
-        A metre change always starts a bar, so the bar before it may be short; the last is whole.
+        A metre change always starts a bar, so the bar before it may be short; the last is whole,
+        save where the metre changes in it.
         """
-        starts = [t for t, _, _ in self.metres] + [max(self.end, 1)]
-        lines = []
-        for (tick, num, den), until in zip(self.metres, starts[1:], strict=False):
-            bar = max(1, round(4 * self.ppq * num / den))
-            lines.append(np.arange(tick, max(until, tick), bar, dtype=np.int64))
-            last = tick + bar * len(lines[-1])
-            if until >= starts[-1]:
+        end = max(self.end, 1)
+        lines, last = [], 0
+        changes = [*(t for t, _, _ in self.metres[1:]), np.inf]
+        for (tick, num, den), until in zip(self.metres, changes, strict=True):
+            if last >= end:
                 break
+            bar = max(1, round(4 * self.ppq * num / den))
+            bars = -(-int(min(until, end) - tick) // bar)
+            lines.append(tick + bar * np.arange(bars, dtype=np.int64))
+            last = int(min(tick + bar * bars, until))
         return np.append(np.concatenate(lines), last)
 
     def resample(self, ppq: int) -> Score:

@@ -79,11 +79,12 @@ def bar_runs(score: Score) -> list[NDArray[np.int64]]:
     """
     whole = 4 * score.ppq
     lines = score.bar_lines()
-    tick = [t for t, _, _ in score.metres]
+    metres = [m for m in score.metres if m[0] < lines[-1]]
+    tick = [t for t, _, _ in metres]
     runs: list[NDArray[np.int64]] = []
-    for i, (start, num, den) in enumerate(score.metres):
+    for i, (start, num, den) in enumerate(metres):
         until = tick[i + 1] if i + 1 < len(tick) else int(lines[-1])
-        if until <= start or (num % den and den % num):
+        if num % den and den % num:
             continue
         if i + 1 == len(tick):  # the last bar is always made whole
             until = start + -(-(until - start) // whole) * whole
