@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
@@ -46,10 +47,13 @@ def process(*arguments: str) -> Callable[[], object]:
 
 def measure(repeats: int) -> list[dict[str, object]]:
     """Rows of what was timed, its median in seconds and its target."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the musegen command does
     import mido
     import pretty_midi
 
     from musegen import midi, pipeline
+
+    warnings.filterwarnings("ignore", module="pretty_midi")
 
     rows: list[dict[str, object]] = []
 
