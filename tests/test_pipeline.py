@@ -75,6 +75,39 @@ def test_longer_melodies_begin_with_the_short_one() -> None:
     assert np.array_equal(notes(short), notes(long.clip(0, 2 * BAR)))
 
 
+def test_longer_melodies_go_on_with_the_best_fitting_candidate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    p, tried = pipeline(), []
+    misfit = p._misfit
+
+    def note(before: np.ndarray, window: np.ndarray) -> float:
+        tried.append((misfit(before, window), window))
+        return tried[-1][0]
+
+    monkeypatch.setattr(p, "_misfit", note)
+    (score,) = p.generate(1, seed=12, bars=4)
+    values = [value for value, _ in tried]
+    assert len(set(values)) > 1
+    best = p.representation.decode(tried[int(np.argmin(values))][1])
+    assert np.array_equal(notes(score.clip(2 * BAR, 4 * BAR)), notes(best))
+
+
+def test_leaps_strange_notes_and_silence_fit_badly() -> None:
+    p = pipeline()
+
+    def fit(first: list[int], then: list[int]) -> float:
+        return p._misfit(*(p.representation.encode(tune(x)) for x in (first, then)))
+
+    scale = [60, 62, 64, 65, 67, 69, 71, 72] * 2
+    near, far = [x + 12 for x in scale], [x + 24 for x in scale]
+    assert fit(scale, near) < fit(scale, far)
+    assert fit(scale, near) < fit(scale, [72, 73, 75, 76, 78, 79, 81, 82] * 2)
+    assert fit(scale, near) < fit(scale, near[:4])  # the second bar is silent
+    nothing = np.zeros(32, np.uint8)
+    assert p._misfit(p.representation.encode(tune(scale)), nothing) > fit(scale, far)
+
+
 @pytest.mark.parametrize(
     ("key", "tonic", "sharps", "minor"), [("D", 2, 2, False), ("Cm", 0, -3, True)]
 )

@@ -198,6 +198,28 @@ def test_a_finished_run_is_not_trained_again(whole: Path) -> None:
     assert_same(dict(model.state_dict()), dict(saved["best_weights"]))
 
 
+def test_the_best_weights_survive_a_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When held-out music gets worse from the first validation on, its weights are the result."""
+    best: dict[str, torch.Tensor] = {}
+    losses = iter([1.0, 2.0, 3.0])
+    monkeypatch.setattr(loop, "validate", lambda *_: {"loss": next(losses)})
+
+    def watch(model: MusicVAE, step: int) -> None:
+        if step == 4:
+            best.update({k: v.clone() for k, v in model.state_dict().items()})
+
+    def stop(progress: Progress) -> None:
+        if progress.step == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
+
+    with pytest.raises(Stopped):
+        run(tmp_path, watch=watch, report=stop)
+    model = run(tmp_path)
+    assert next(losses, None) is None
+    assert_same(dict(model.state_dict()), best)
+
+
 def test_a_loss_that_is_no_number_stops_the_run_with_its_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
