@@ -35,7 +35,6 @@ from torch import Tensor, nn
 
 from musegen.sampling import pick
 
-
 # One style; one for each sample [n]; frequencies to draw them by; None for those of training.
 Styles = int | Tensor | Sequence[float] | None
 
