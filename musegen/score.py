@@ -205,7 +205,11 @@ class Score:
         move = np.array([start, 0, 0, 0])
         tracks = []
         for i in range(max(len(self.tracks), len(other.tracks))):
-            first = self.tracks[i] if i < len(self.tracks) else replace(other.tracks[i], notes=as_notes([]))
+            first = (
+                self.tracks[i]
+                if i < len(self.tracks)
+                else replace(other.tracks[i], notes=as_notes([]))
+            )
             if i < len(other.tracks):
                 rows = np.concatenate([first.notes, other.tracks[i].notes + move])
                 first = replace(first, notes=rows)
