@@ -31,6 +31,7 @@ class Windows:
         style: index into `styles` of each window, int64 [n].
         styles: names of the corpora, most windows of the training part first.
         representation: what turns notes into symbols.
+        digest: SHA-256 of notes and offsets, as the manifest has it.
     """
 
     notes: NDArray[np.int16]
@@ -38,6 +39,7 @@ class Windows:
     style: NDArray[np.int64]
     styles: tuple[str, ...]
     representation: Melody
+    digest: str = ""
 
     def __len__(self) -> int:
         """Number of windows."""
@@ -107,7 +109,8 @@ def load(folder: str | Path, part: str) -> Windows:
         place = np.array([styles.index(c) for c in corpus], np.int64)
         if len(songs) != len(offsets) - 1 or offsets[-1] != len(notes):
             raise ValueError(f"the {part} files do not belong together")
-        return Windows(notes, offsets, place[songs], styles, Melody(manifest["bars"]))
+        melody, digest = Melody(manifest["bars"]), str(manifest["sha256"][part])
+        return Windows(notes, offsets, place[songs], styles, melody, digest)
     except (OSError, EOFError, ValueError, LookupError, TypeError) as error:
         raise InputError(
             folder, f"not a prepared folder ({error}); make one with: musegen prepare"

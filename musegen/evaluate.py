@@ -71,6 +71,7 @@ def evaluate(
         raise InputError("data", f"has {held_out.representation.bars}-bar windows, not the model's")
     if not len(held_out):
         raise InputError("data", "has no held-out windows; prepare more songs")
+    bars = held_out.representation.bars
     generator = torch.Generator().manual_seed(seed)
     rng = np.random.default_rng(seed)
     known = bundle.model.config.styles
@@ -91,18 +92,18 @@ def evaluate(
         windows = draw(bundle, n, generator, temperature, prior)
         real = [held_out.window(i) for i in index]
         found = {
-            "model": metrics.features(windows),
-            "held-out": metrics.features(real),
-            "naive": metrics.features(metrics.shuffled(real, rng)),
+            "model": metrics.features(windows, bars),
+            "held-out": metrics.features(real, bars),
+            "naive": metrics.features(metrics.shuffled(real, rng, bars), bars),
         }
         others = {"model": found["model"]}
         if name == "all":
             samples = copies(windows, training)
             normal = draw(bundle, n, generator, temperature, bundle.model.normal_prior)
-            others["N(0,I)"] = metrics.features(normal)
+            others["N(0,I)"] = metrics.features(normal, bars)
         if training is not None:
             old = range(len(training)) if name == "all" else training.of_style(name)
-            others["real"] = metrics.features([training.window(i) for i in old])
+            others["real"] = metrics.features([training.window(i) for i in old], bars)
         others["naive"] = found["naive"]
         overlap[name] = {k: metrics.overlaps(v, found["held-out"]) for k, v in others.items()}
         values[name] = found

@@ -8,6 +8,7 @@ same, 0 when they share nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ Values = NDArray[np.float64]
 MAJOR = np.array([1, 0, 1, 0, 1, 1, 0, 1, 0, 1, 0, 1], bool)
 
 
-def notes_per_bar(window: Notes, steps_per_bar: int = 16, bars: int = 2) -> Values:
+def notes_per_bar(window: Notes, bars: int = 2, steps_per_bar: int = 16) -> Values:
     """Onsets in each bar of a window, [bars]."""
     return np.bincount(window[:, ONSET] // steps_per_bar, minlength=bars).astype(float)
 
@@ -74,11 +75,12 @@ FEATURES: dict[str, Callable[[Notes], Values]] = {
 CONTINUOUS = ("pitch-class entropy", "scale consistency")
 
 
-def features(windows: Sequence[Notes]) -> dict[str, Values]:
-    """Every feature of `FEATURES` over all windows, concatenated."""
+def features(windows: Sequence[Notes], bars: int = 2) -> dict[str, Values]:
+    """Every feature of `FEATURES` over all windows of `bars` bars, concatenated."""
+    table = FEATURES | {"notes per bar": partial(notes_per_bar, bars=bars)}
     return {
         name: np.concatenate([feature(w) for w in windows]) if len(windows) else np.zeros(0)
-        for name, feature in FEATURES.items()
+        for name, feature in table.items()
     }
 
 
@@ -112,11 +114,13 @@ def overlaps(a: dict[str, Values], b: dict[str, Values]) -> dict[str, float]:
     return {name: overlapping_area(a[name], b[name], bins(name)) for name in FEATURES}
 
 
-def shuffled(windows: Sequence[Notes], generator: np.random.Generator) -> list[Notes]:
+def shuffled(
+    windows: Sequence[Notes], generator: np.random.Generator, bars: int = 2
+) -> list[Notes]:
     """The naive baseline: at each step the onset symbol of a random window, as melodies."""
     from musegen.representations.events import Melody
 
-    melody = Melody()
+    melody = Melody(bars)
     events = np.stack([melody.encode_steps(w) for w in windows])
     order = np.argsort(generator.random(events.shape), axis=0)
     return [melody.decode_steps(e) for e in np.take_along_axis(events, order, axis=0)]

@@ -21,7 +21,6 @@ from musegen.score import ONSET, PITCH, VELOCITY, Score
 from musegen.version import __version__
 
 _log = logging.getLogger("musegen")
-PROGRAM = 0
 CANDIDATES = 6  # windows drawn for each place of a longer melody, the best fitting is kept
 FORM = (0.0, 0.4, 0.75, 0.25)  # how far each next window is from the first, 0 the same, 1 a new one
 

@@ -91,7 +91,8 @@ def prepare(
         said = "; ".join(f"{n} x {reason}" for reason, n in reasons) or "no songs"
         raise InputError(", ".join(map(str, sources)), f"gives no {bars}-bar windows ({said})")
     clusters = _clusters(pieces)
-    parts = [everything or _part(c, held_out) for c in clusters]
+    place = _split(set(clusters), held_out)
+    parts = [everything or place[c] for c in clusters]
     manifest: dict[str, Any] = {
         "version": VERSION,
         "sources": [Path(s).name for s in sources],
@@ -230,11 +231,23 @@ def _is_sample(song: Song) -> bool:
     return song.corpus == "fiddle" and any(t in corpora.SAMPLE_TITLES for t in titles)
 
 
-def _part(cluster: str, held_out: tuple[float, float]) -> str:
-    if cluster.startswith("sample-"):
-        return "test"
-    place = int(hashlib.sha256(cluster.encode()).hexdigest()[:8], 16) / 2**32
-    return "valid" if place < held_out[0] else "test" if place < sum(held_out) else "train"
+def _split(clusters: Iterable[str], held_out: tuple[float, float]) -> dict[str, str]:
+    """The part of each cluster, from its hash; of three and more, each part that is asked for gets
+    at least one, so that a small folder can be trained on."""
+
+    def place(cluster: str) -> float:
+        return int(hashlib.sha256(cluster.encode()).hexdigest()[:8], 16) / 2**32
+
+    parts = {}
+    for cluster in clusters:
+        at = place(cluster)
+        part = "valid" if at < held_out[0] else "test" if at < sum(held_out) else "train"
+        parts[cluster] = "test" if cluster.startswith("sample-") else part
+    for part, share in zip(PARTS[1:], held_out, strict=True):
+        free = sorted((c for c in parts if parts[c] == "train"), key=place)
+        if share and part not in parts.values() and len(free) > 1:
+            parts[free[0]] = part
+    return parts
 
 
 def _write(

@@ -113,7 +113,7 @@ def train(
     except (RuntimeError, ValueError, IndexError) as error:
         reason = str(error).splitlines()[0]
         raise MusegenError(f"cannot train: there is no such model ({reason})") from None
-    write_config(out, preset, seed)
+    write_config(out, preset, seed, train_data.digest)
     average = MusicVAE(preset.model).to(device)
     average.load_state_dict(model.state_dict())
     phases = objective.phases(model)
@@ -328,9 +328,9 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
         raise MusegenError(f"{path}: broken checkpoint ({kind}); remove it to start anew") from None
 
 
-def write_config(out: Path, preset: Preset, seed: int) -> None:
+def write_config(out: Path, preset: Preset, seed: int, data_digest: str) -> None:
     """config.json of a run; a resumed run must be the same one."""
-    data = {"seed": seed, "preset": configs.to_dict(preset)}
+    data = {"seed": seed, "data": data_digest, "preset": configs.to_dict(preset)}
     path = out / "config.json"
     text = json.dumps(data, indent=1) + "\n"
     if (out / "checkpoint.pt").exists():
