@@ -197,9 +197,9 @@ def on_beats(score: Score, seconds: Any, downbeat: Any) -> Score:
         on = quarters(track.notes[:, ONSET])
         off = quarters(track.notes[:, ONSET] + track.notes[:, DURATION])
         rows = track.notes.copy()
-        rows[:, ONSET] = np.rint(on * 480)
+        rows[:, ONSET] = np.maximum(np.rint(on * 480), 0)
         rows[:, DURATION] = np.maximum(np.rint(off * 480) - rows[:, ONSET], 1)
-        tracks.append(replace(track, notes=rows[rows[:, ONSET] >= 0]))
+        tracks.append(replace(track, notes=rows[on >= -1 / 8]))  # just early is on the first beat
     lengths = np.diff(downbeat)
     metres = [(int(d) * 480, int(n), 4) for d, n in zip(downbeat, lengths, strict=False)]
     if downbeat[0] > 0:
