@@ -1,0 +1,304 @@
+"""Prepared folders: the split by song, no duplicates, true counts, whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from strategies import one_track
+
+from musegen import corpora, dataset
+from musegen.corpora import Reject, Song
+from musegen.errors import InputError, MusegenError
+from musegen.prepare import PARTS, normal_titles, prepare
+from musegen.score import Score, Track
+
+Prepare = Callable[..., dict[str, Any]]
+
+
+def walk(seed: int, bars: int = 12, start: int = 60) -> list[tuple]:
+    """A melody of eighths that no other seed has."""
+    steps = np.random.default_rng(seed).integers(-4, 5, 8 * bars)
+    pitches = 48 + (start - 48 + np.cumsum(steps)) % 36
+    return [(240 * i, 240, int(p), 80) for i, p in enumerate(pitches)]
+
+
+def song(name: str, rows: list[tuple], title: str = "", corpus: str = "midi", **rest: Any) -> Song:
+    return Song(name, corpus, one_track(rows, **rest), title)
+
+
+@pytest.fixture
+def made(monkeypatch: Any, tmp_path: Path) -> Prepare:
+    """Prepares songs that a test makes up."""
+
+    def run(items: list[Song | Reject], name: str = "out", **rest: Any) -> dict[str, Any]:
+        monkeypatch.setattr(corpora, "songs", lambda source: iter(items))
+        return prepare(["made"], tmp_path / name, **rest)
+
+    return run
+
+
+def songs_of(folder: Path) -> dict[str, dict[str, str]]:
+    rows = map(json.loads, (folder / "songs.jsonl").read_text().splitlines())
+    return {row["name"]: row for row in rows}
+
+
+def windows_of(folder: Path, part: str) -> list[tuple[str, bytes]]:
+    """(name of the song, notes without velocity) of each window."""
+    names = list(songs_of(folder))
+    notes, offsets = np.load(folder / f"{part}.notes.npy"), np.load(folder / f"{part}.offsets.npy")
+    owners = np.load(folder / f"{part}.songs.npy")
+    assert notes.dtype == np.int16
+    assert (offsets[0], offsets[-1], len(offsets)) == (0, len(notes), len(owners) + 1)
+    cut = [notes[a:b, :3].tobytes() for a, b in pairwise(offsets)]
+    return [(names[o], w) for o, w in zip(owners, cut, strict=True)]
+
+
+def many(n: int = 60) -> list[Song | Reject]:
+    return [song(f"s{i}", walk(i)) for i in range(n)]
+
+
+def test_the_split_is_by_song_and_about_as_large_as_asked(made: Prepare, tmp_path: Path) -> None:
+    manifest = made(many(200), held_out=(0.2, 0.3))
+    shares = [manifest["songs"][part] / 200 for part in PARTS]
+    assert shares == pytest.approx([0.5, 0.2, 0.3], abs=0.12)
+    owners = [{name for name, _ in windows_of(tmp_path / "out", part)} for part in PARTS]
+    assert not owners[0] & owners[1]
+    assert not owners[0] & owners[2]
+    assert not owners[1] & owners[2]
+    placed = songs_of(tmp_path / "out")
+    assert all(
+        placed[name]["part"] == part for part, o in zip(PARTS, owners, strict=True) for name in o
+    )
+
+
+def test_the_split_does_not_depend_on_order_or_company(made: Prepare, tmp_path: Path) -> None:
+    made(many(60), "all", held_out=(0.3, 0.3))
+    made([s for i, s in enumerate(many(60)) if i % 2][::-1], "half", held_out=(0.3, 0.3))
+    all_of, half = songs_of(tmp_path / "all"), songs_of(tmp_path / "half")
+    assert len(half) == 30
+    assert all(all_of[name]["part"] == row["part"] for name, row in half.items())
+
+
+def test_variants_of_a_tune_stay_on_one_side(made: Prepare, tmp_path: Path) -> None:
+    items: list[Song | Reject] = []
+    for i in range(25):
+        base = walk(i)
+        items += [
+            song(f"{i}", base),
+            song(f"{i} moved", [(on, d, p + 3, v) for on, d, p, v in base]),
+            song(f"{i} changed", base[:64] + walk(1000 + i)[64:]),
+        ]
+    manifest = made(items, held_out=(0.3, 0.3))
+    placed = songs_of(tmp_path / "out")
+    assert manifest["clusters"] == 25
+    assert {row["part"] for row in placed.values()} == set(PARTS)
+    for i in range(25):
+        same = [placed[name] for name in (f"{i}", f"{i} moved", f"{i} changed")]
+        assert len({(row["part"], row["cluster"]) for row in same}) == 1
+
+
+def test_equal_titles_stay_on_one_side(made: Prepare, tmp_path: Path) -> None:
+    titles = ["The Reel {}", "reel {}!", "Other / Reel {} (setting)", "A Reel {} -- Hornpipe"]
+    items: list[Song | Reject] = [
+        song(f"{i} {k}", walk(10 * i + k), t.format(chr(97 + i)))
+        for i in range(20)
+        for k, t in enumerate(titles)
+        if k != 2
+    ]
+    items += [
+        song(f"{i} 2", walk(10 * i + 2), f"Other {i} / Reel {chr(97 + i)}") for i in range(20)
+    ]
+    manifest = made(items, held_out=(0.3, 0.3))
+    placed = songs_of(tmp_path / "out")
+    assert manifest["clusters"] == 20
+    for i in range(20):
+        assert len({placed[f"{i} {k}"]["part"] for k in range(4)}) == 1
+
+
+def test_different_songs_are_not_joined(made: Prepare) -> None:
+    assert made(many(30))["clusters"] == 30
+
+
+def test_shipped_samples_are_for_testing_only(made: Prepare, tmp_path: Path) -> None:
+    items: list[Song | Reject] = [
+        song(f"{i}", walk(i), t.title(), "fiddle") for i, t in enumerate(corpora.SAMPLE_TITLES)
+    ]
+    items.append(song("variant", [(on, d, p + 1, v) for on, d, p, v in walk(0)], "", "midi"))
+    made(items, held_out=(0.5, 0.0))
+    assert {row["part"] for row in songs_of(tmp_path / "out").values()} == {"test"}
+
+
+def test_no_window_twice_in_a_part(made: Prepare, tmp_path: Path) -> None:
+    loop = walk(1, 4)
+    again = [(on + 4 * 1920 * k, d, p, v) for k in range(3) for on, d, p, v in loop]
+    louder = [(on, d, p, 99) for on, d, p, _ in loop]
+    manifest = made([song("a", again), song("b", louder)], everything="train")
+    windows = [w for _, w in windows_of(tmp_path / "out", "train")]
+    assert len(windows) == len(set(windows)) == manifest["windows"]["train"] == 4
+    assert manifest["dropped_windows"] == {"repeated in its song": 7}
+    assert manifest["songs"] == {"train": 2, "valid": 0, "test": 0}
+
+
+def test_windows_are_cut_as_asked(made: Prepare, tmp_path: Path) -> None:
+    made([song("a", walk(1, 9))], everything="test", bars=4, hop=2)
+    windows = dataset.load(tmp_path / "out", "test")
+    assert len(windows) == 3
+    assert windows.representation.steps == 64
+    expected = [(i, p) for i, (_, _, p, _) in enumerate(walk(1, 9)[16:48])]
+    assert windows.window(1)[:, [0, 2]].tolist() == [[2 * i, p] for i, p in expected]
+
+
+def test_unsuitable_windows_are_counted_by_reason(made: Prepare) -> None:
+    def at(bar: int, *rows: tuple) -> list[tuple]:
+        return [(1920 * bar + on, d, p, 80) for on, d, p in rows]
+
+    rows = at(0, (0, 240, 60), (1920, 240, 62))  # two notes
+    rows += at(2, (0, 240, 60), (240, 240, 62), (480, 240, 64))  # and then a silent bar
+    rows += at(4, *[(i * 480, 480, 60) for i in range(8)])  # one pitch
+    rows += at(6, *[(i * 480, 480, 10 + i) for i in range(8)])  # too low
+    rows += at(8, *[(i * 480, 480, 60 + i) for i in range(8)])
+    manifest = made([song("a", rows)], everything="train", hop=2)
+    assert manifest["windows"]["train"] == 1
+    assert manifest["dropped_windows"] == {
+        "fewer than 3 notes": 1,
+        "a silent bar": 1,
+        "one pitch only": 1,
+        "outside the piano's range": 1,
+    }
+
+
+def test_rejects_are_counted_and_listed_with_reasons(made: Prepare, tmp_path: Path) -> None:
+    items = [
+        song("good", walk(1)),
+        song("waltz", walk(2), metres=((0, 3, 4),)),
+        song("waltz 2", walk(3), metres=((0, 3, 4),)),
+        Song("drums", "midi", Score((Track(walk(4), is_drum=True),))),
+        Song("empty", "midi", Score()),
+        song("short", walk(5)[:3]),
+        Reject("broken", "truncated"),
+    ]
+    manifest = made(items)
+    assert manifest["rejects"] == {
+        "no bars of four quarters (metre 3/4)": 2,
+        "has only drums": 1,
+        "has no notes": 1,
+        "no 2-bar window with sound in every bar": 1,
+        "truncated": 1,
+    }
+    listed = (tmp_path / "out" / "rejects.jsonl").read_text().splitlines()
+    assert [json.loads(row)["name"] for row in listed] == [i.name for i in items[1:]]
+    assert sum(manifest["songs"].values()) == 1
+
+
+def test_counts_and_hashes_are_true_and_come_again(made: Prepare, tmp_path: Path) -> None:
+    items = many(30)
+    first = made(items, "one", held_out=(0.2, 0.2))
+    assert made(items, "two", held_out=(0.2, 0.2)) == first
+    assert json.loads((tmp_path / "one" / "manifest.json").read_text()) == first
+    for part in PARTS:
+        table = np.load(tmp_path / "one" / f"{part}.notes.npy")
+        offsets = np.load(tmp_path / "one" / f"{part}.offsets.npy")
+        digest = hashlib.sha256(table.tobytes() + offsets.tobytes()).hexdigest()
+        assert first["sha256"][part] == digest
+        assert first["windows"][part] == len(offsets) - 1 == sum(first["corpora"][part].values())
+        listed = [r for r in songs_of(tmp_path / "one").values() if r["part"] == part]
+        assert first["songs"][part] == len(listed)
+    names = sorted(p.name for p in (tmp_path / "one").iterdir())
+    assert names == sorted(p.name for p in (tmp_path / "two").iterdir())
+    for name in names:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    changed = [*items[1:], song("s0", walk(999))]
+    assert made(changed, "three", held_out=(0.2, 0.2))["sha256"] != first["sha256"]
+
+
+def test_samples_on_the_way_through(samples: Path, tmp_path: Path) -> None:
+    seen: list[tuple[int, str]] = []
+    folder = tmp_path / "midi"
+    folder.mkdir()
+    for path in samples.glob("ryan_*.mid"):
+        shutil.copy(path, folder)
+    manifest = prepare(
+        [folder], tmp_path / "out", everything="test", report=lambda n, name: seen.append((n, name))
+    )
+    assert manifest["songs"]["test"] == 3
+    assert seen == [(i + 1, p.name) for i, p in enumerate(sorted(folder.iterdir()))]
+    assert manifest["sources"] == ["midi"]
+
+
+def test_what_is_there_stays_without_force(made: Prepare, tmp_path: Path) -> None:
+    made(many(3))
+    before = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
+    with pytest.raises(MusegenError, match=r"exists already; .*--force"):
+        made(many(4))
+    assert {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()} == before
+    assert sum(made(many(4), force=True)["songs"].values()) == 4
+    assert len(songs_of(tmp_path / "out")) == 4
+
+
+def test_force_does_not_delete_somebodys_music(made: Prepare, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "my.mid").write_bytes(b"mine")
+    with pytest.raises(MusegenError, match="is no prepared folder"):
+        made(many(3), force=True)
+    assert (tmp_path / "out" / "my.mid").read_bytes() == b"mine"
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(MusegenError, match="is no prepared folder"):
+        made(many(3), "file", force=True)
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), KeyboardInterrupt(), RuntimeError("bug")]
+)
+def test_nothing_is_half_written(
+    made: Prepare, tmp_path: Path, monkeypatch: Any, error: BaseException, force: bool
+) -> None:
+    if force:
+        made(many(3))
+    before = sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*"))
+    saved = np.save
+
+    def fail(path: Path, array: Any) -> None:
+        if "valid.offsets" in str(path):
+            raise error
+        saved(path, array)
+
+    monkeypatch.setattr(np, "save", fail)
+    with pytest.raises((MusegenError, KeyboardInterrupt, RuntimeError)):
+        made(many(5), force=force)
+    assert sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*")) == before
+
+
+def test_nothing_usable_is_told_with_the_reasons(made: Prepare, tmp_path: Path) -> None:
+    waltzes: list[Song | Reject] = [song(f"{i}", walk(i), metres=((0, 3, 4),)) for i in range(4)]
+    with pytest.raises(InputError, match=r"gives no 2-bar windows \(4 x no bars of four quarters"):
+        made(waltzes)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_source_stops_before_anything_is_written(tmp_path: Path, samples: Path) -> None:
+    with pytest.raises(InputError, match="no such folder or corpus"):
+        prepare([samples, tmp_path / "none"], tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("title", "titles"),
+    [
+        ("", []),
+        ("The Reel", ["reel"]),
+        ("FISHER'S -- HORNPIPE", ["fishers"]),
+        ("Harvest-Home (1) / The Cork", ["harvest home", "cork"]),
+        ("A The", []),
+    ],
+)
+def test_titles_lose_what_differs_between_books(title: str, titles: list) -> None:
+    assert normal_titles(title) == titles
