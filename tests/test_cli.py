@@ -1,97 +1,23 @@
-"""Every verb as a user meets it: files, streams, exit codes, words."""
+"""Every verb as a user meets it: files, seeds, recipes, tables."""
 
 from __future__ import annotations
 
-import io
 import json
-import os
 import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import mido
 import numpy as np
-import pretty_midi
 import pytest
 import tiny
-import torch
+from commands import FISHER, HARVEST, WALTZ, environment, other_readers_agree
 from tiny import SAMPLES
 
 import musegen
 from musegen import midi
-from musegen.cli.main import VERBS, run
-
-FISHER = str(SAMPLES / "ryan_fishers_hornpipe.mid")
-HARVEST = str(SAMPLES / "oneill_harvest_home.mid")
-WALTZ = str(SAMPLES / "mutopia_satie_gymnopedie_no1.mid")
-SCHEMA = 1
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> dict[str, Any]:
-        """The one document on stdout."""
-        document = json.loads(self.out)
-        assert document["schema"] == SCHEMA
-        return document
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Done]]:
-    """Runs the command line here; `train` sets up torch for the whole process, which is undone."""
-    threads = torch.get_num_threads()
-
-    def call(*arguments: object) -> Done:
-        capsys.readouterr()
-        code = run([str(a) for a in arguments])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return Done(code, out, err)
-
-    yield call
-    torch.set_flush_denormal(False)
-    torch.set_num_threads(threads)
-
-
-def process(*arguments: str, stdin: bytes = b"", **options: Any) -> subprocess.CompletedProcess:
-    """Runs it in a process of its own, with bytes for streams."""
-    return subprocess.run(
-        [sys.executable, "-m", "musegen", *arguments],
-        input=stdin,
-        env=environment(),
-        **({"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options),
-    )
-
-
-def environment() -> dict[str, str]:
-    root = str(Path(musegen.__file__).parents[1])
-    path = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
-    return os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-
-
-def other_readers_agree(path: Path | str) -> None:
-    """mido and pretty_midi find the notes that we do."""
-    score = midi.read(path)
-    count = sum(len(t) for t in score.tracks)
-    file = mido.MidiFile(path)
-    on = [m for t in file.tracks for m in t if m.type == "note_on" and m.velocity]
-    assert len(on) == count
-    bar = 4 * 60 / score.tempos[0][1]
-    assert file.length >= score.seconds - 1e-6
-    assert file.length / bar == pytest.approx(round(file.length / bar))  # DAWs loop whole bars
-    pretty = pretty_midi.PrettyMIDI(str(path))
-    pitches = [n.pitch for i in pretty.instruments for n in i.notes]
-    assert sorted(pitches) == sorted(np.concatenate([t.notes[:, 2] for t in score.tracks]).tolist())
-
 
 # generate
 
@@ -408,160 +334,3 @@ def test_doctor_says_what_is_missing(cli, monkeypatch: pytest.MonkeyPatch) -> No
     done = cli("doctor")
     assert "muspy missing" in done.out
     assert "all is well" not in done.out
-
-
-# help, exit codes, words
-
-
-@pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_has_help(cli, verb: str) -> None:
-    done = cli(verb, "--help")
-    assert done.code == 0
-    assert done.out.startswith(f"Usage: musegen {verb}")
-    assert "--json" in done.out
-
-
-def test_version_and_overview(cli) -> None:
-    assert cli("--version").out.endswith(f"{musegen.__version__}\n")
-    overview = cli("--help").out
-    assert all(verb in overview for verb in VERBS)
-
-
-MODEL = ["--model", "melody-2bars"]
-WRONG: list[tuple[list[str], int, str]] = [
-    ([], 2, "Usage: musegen"),
-    (["generat"], 2, "no verb 'generat', did you mean 'generate'?"),
-    (["generate", "--seeds", "1"], 2, "--seed"),
-    (["generate", "--seed", "-1"], 2, "-1 is not in the range 0<=x<=2147483647"),
-    (["generate", "--seed", "abc"], 2, "'abc' is not a valid integer"),
-    (["generate", "--key", "H"], 2, "'H' is not a key; write for example C, F#, Bb"),
-    (["generate", "--bars", "0"], 2, "0 is not in the range"),
-    (["generate", "--temperature", "nan"], 2, "'nan' is not a number"),
-    (["generate", "--tempo", "nan"], 2, "'nan' is not a number"),
-    (["generate", "-n", "2", "-o", "-"], 2, "-o must be a folder"),
-    (["generate", "-o", "-", "--png"], 2, "--png needs files"),
-    (["generate", *MODEL], 4, "no model 'melody-2bars', did you mean 'melody-2bar'?"),
-    (["generate", "--model", ""], 4, "the model has no name"),
-    (["generate", "--style", "fidle"], 4, "no style 'fidle', did you mean 'fiddle'?"),
-    (["interpolate", "-", "-"], 2, "A or B, not both"),
-    (["interpolate", FISHER, HARVEST, "-n", "1"], 2, "1 is not in the range"),
-    (["interpolate", FISHER, HARVEST, *MODEL], 4, "did you mean 'melody-2bar'"),
-    (["interpolate", "nothing.mid", HARVEST], 3, "nothing.mid: no such file; check the path"),
-    (["reconstruct", str(SAMPLES)], 3, "is a folder; give one MIDI file"),
-    (["info", __file__], 3, "not a MIDI file"),
-    (["info", "nothing.mid"], 3, "no such file"),
-    (["plot", "-"], 2, "say where with -o"),
-    (["presets", "melody_2bar_smal"], 4, "did you mean 'melody_2bar_small'?"),
-    (["prepare", "nowhere", "-o", "x"], 3, "nowhere: no such folder or corpus"),
-    (["train", "melody_2bar_smal", "--data", "x", "--out", "y"], 4, "did you mean"),
-    (["train", "melody_2bar_small", "--data", "nowhere", "--out", "y"], 3, "no such folder"),
-    (["train", "melody_2bar_small", "--data", "x", "--out", "y", "--every", "0"], 2, "range"),
-    (["evaluate", "--data", "nowhere"], 3, "nowhere: no such folder"),
-    (["evaluate", "melody-2bars", "--data", "nowhere"], 4, "did you mean"),
-]
-
-
-@pytest.mark.parametrize(("arguments", "code", "words"), WRONG, ids=lambda v: str(v)[:40])
-def test_mistakes_are_told_in_words(
-    cli,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    arguments: list[str],
-    code: int,
-    words: str,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    done = cli(*arguments)
-    assert done.code == code
-    assert done.out == ""
-    assert words in done.err
-    assert not [p for p in tmp_path.rglob("*") if p.is_file()]
-
-
-def test_nothing_generated_has_its_own_exit_code(cli, tmp_path: Path) -> None:
-    done = cli("generate", "--model", tiny.silent_bundle(), "-o", tmp_path)
-    assert done.code == 5
-    assert "the model gave no notes; try another --seed" in done.err
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_broken_bundle_has_the_exit_code_of_models(cli, tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("{}")
-    done = cli("generate", "--model", tmp_path, "-o", tmp_path / "out")
-    assert done.code == 4
-    assert len(done.err.splitlines()) == 2  # the seed and the sentence
-
-
-def test_places_that_cannot_be_written_are_told(cli, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    done = cli("generate", "-o", tmp_path / "file")
-    assert done.code == 1
-    assert "is a file; give a folder or a name ending in .mid" in done.err
-    done = cli("generate", "-o", tmp_path / "file" / "tune.mid", "--seed", 1)
-    assert done.code == 1
-    assert "choose a folder you may write to" in done.err
-    assert cli("prepare", SAMPLES, "-o", tmp_path / "file" / "data").code == 1
-
-
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write")
-def test_folders_without_permission_are_told(cli, tmp_path: Path) -> None:
-    (tmp_path / "locked").mkdir(mode=0o500)
-    done = cli("generate", "-o", tmp_path / "locked", "--seed", 1)
-    assert done.code == 1
-    assert "choose a folder you may write to" in done.err
-
-
-def test_ctrl_c_is_130(cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("musegen.midi.read", interrupted)
-    done = cli("info", FISHER)
-    assert done.code == 130
-    assert done.err.strip() == "stopped"
-
-
-# streams, in processes of their own
-
-
-def test_music_streams_through_pipes() -> None:
-    """- reads standard input and writes standard output: bytes there, words on stderr."""
-    made = process("generate", "-o", "-", "--seed", "3")
-    assert made.returncode == 0
-    assert made.stderr == b"seed 3\n"
-    assert made.stdout.startswith(b"MThd")
-    score = midi.read(io.BytesIO(made.stdout))
-    assert len(score.tracks[0])
-    back = process("reconstruct", "-", "-o", "-", "-q", stdin=made.stdout)
-    assert back.returncode == 0
-    assert back.stderr == b""
-    assert midi.read(io.BytesIO(back.stdout)).recipe["inputs"] == ["standard input"]
-    info = process("info", "-", "--json", stdin=back.stdout)
-    assert json.loads(info.stdout)["recipe"]["verb"] == "reconstruct"
-    picture = process("plot", "-", "-o", "-", stdin=back.stdout)
-    assert picture.stdout.startswith(b"\x89PNG")
-
-
-def test_empty_and_broken_input_streams_are_told() -> None:
-    for data, words in ((b"", b"the file is empty"), (b"MThd rubbish", b"standard input: ")):
-        done = process("info", "-", stdin=data)
-        assert done.returncode == 3
-        assert words in done.stderr
-        assert b"Traceback" not in done.stderr
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full device")
-def test_a_full_device_is_told() -> None:
-    with Path("/dev/full").open("wb") as full:
-        done = process("presets", stdout=full)
-    assert done.returncode == 1
-    assert re.fullmatch(rb"musegen: .*No space left on device\n", done.stderr)
-
-
-def test_a_reader_that_leaves_early_is_no_error_of_ours() -> None:
-    read, write = os.pipe()
-    os.close(read)
-    done = process("presets", stdout=write)
-    os.close(write)
-    assert done.returncode == 1
-    assert done.stderr == b""
