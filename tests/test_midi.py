@@ -77,7 +77,7 @@ def test_mido_reads_the_same_music(score: Score) -> None:
         assert sorted(notes) == sorted(track.notes.tolist())
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(normal_scores())
 def test_pretty_midi_reads_the_same_music(score: Score) -> None:
     import pretty_midi

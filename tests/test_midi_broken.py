@@ -207,7 +207,7 @@ def survives(data: bytes, name: str) -> bool:
     return True
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=300))
 def test_any_bytes_behind_a_header(rest: bytes) -> None:
     survives(smf(rest), "x.mid")
@@ -223,7 +223,7 @@ edits = st.lists(
 )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.sampled_from(small), edits, st.booleans())
 def test_mutated_real_files(name: str, changes: list, early: bool) -> None:
     folder = Path(__file__).parents[1] / "data" / "samples"
@@ -237,7 +237,7 @@ def test_mutated_real_files(name: str, changes: list, early: bool) -> None:
     survives(bytes(data), "x.mid")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(edits)
 def test_mutated_tunes(changes: list) -> None:
     folder = Path(__file__).parents[1] / "data" / "samples"
