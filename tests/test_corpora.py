@@ -62,10 +62,11 @@ def test_an_exact_grid_lands_exactly() -> None:
 
 
 def test_beats_follow_the_tempo_map() -> None:
-    tempos = ((0, 120.0), (960, 60.0))  # beats at 0, 0.5, 1 (the change), 2, 3 seconds
+    tempos = ((0, 120.0), (960, 60.0), (1920, 240.0))  # the changes are at 1 and 3 seconds
     rows = [(0, 480, 60, 80), (480, 480, 62, 80), (960, 480, 64, 80), (1440, 480, 65, 80)]
+    rows.append((2400, 480, 67, 80))
     score = one_track(rows, tempos=tempos)
-    there = on_beats(score, [0, 0.5, 1, 2, 3], np.array([True, False, False, False, True]))
+    there = on_beats(score, [0, 0.5, 1, 2, 3, 3.25, 3.5], np.arange(7) % 4 == 0)
     assert there.tracks[0].notes.tolist() == [list(r) for r in rows]
 
 

@@ -57,7 +57,8 @@ def test_a_batch_is_a_function_of_seed_and_step(train: Windows, folder: Path) ->
     for step in (0, 1, 7, 1000):
         for one, two in zip(train.batch(step, 16, 5, 6), again.batch(step, 16, 5, 6), strict=True):
             assert np.array_equal(one, two)
-    first = train.batch(3, 16, 5, 6)[0]
+    first, _, moves = train.batch(3, 16, 5, 6)
+    assert moves.tolist() != train.batch(3, 16, 6, 6)[2].tolist()
     assert not np.array_equal(first, train.batch(3, 16, 6, 6)[0])
     assert not np.array_equal(first, train.batch(4, 16, 5, 6)[0])
 

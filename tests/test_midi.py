@@ -166,6 +166,13 @@ def test_overlaps_of_one_pitch_are_cut_at_the_next_onset(drawn: list) -> None:
     assert len(notes) == len(expected)
 
 
+def test_a_repeated_note_ends_before_it_begins_again() -> None:
+    score = one_track([(0, 480, 60, 80), (480, 480, 60, 90)])
+    track = parsed(score).tracks[1]
+    order = [m.type for tick, m in by_tick(track) if tick == 480]
+    assert order == ["note_off", "note_on"]
+
+
 @pytest.mark.parametrize("ppq", [24, 96, 220, 960, 10_080])
 def test_other_resolutions_become_480(ppq: int) -> None:
     score = one_track([(0, ppq, 60, 80), (ppq * 3 // 2, ppq // 2, 62, 80)], ppq=ppq)

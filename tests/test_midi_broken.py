@@ -133,6 +133,7 @@ ODD = {
     "note off as velocity 0": smf(b"\x00\x90\x3c\x40\x83\x60\x3c\x00" + END),
     "metre 0/4": smf(meta(0x58, b"\x00\x02\x18\x08") + NOTE + END),
     "metre 4/2^200": smf(meta(0x58, b"\x04\xc8\x18\x08") + NOTE + END),
+    "metre 4/128": smf(meta(0x58, b"\x04\x07\x18\x08") + NOTE + END),
     "tempo 0": smf(meta(0x51, b"\x00\x00\x00") + NOTE + END),
     "8 sharps": smf(meta(0x59, b"\x08\x00") + NOTE + END),
     "8 flats": smf(meta(0x59, b"\xf8\x01") + NOTE + END),
