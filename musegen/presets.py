@@ -55,7 +55,7 @@ class Preset:
 
 
 def melody_2bar_small() -> Preset:
-    """The default: trains on a laptop's CPU in about two hours."""
+    """The default: small enough for the CPU of a laptop."""
     return Preset(
         "2-bar melodies on a CPU: a view of z at each step (the shipped melody-2bar)",
         MusicVAEConfig(
@@ -68,7 +68,7 @@ def melody_2bar_small() -> Preset:
         ),
         Melody(2),
         ELBO(beta=0.2, beta_rate=0.999, input_dropout=0.3, unconditional=0.125),
-        Training(12_000, 128, lr=2e-3, warmup=200, ema=0.999, transpose=6),
+        Training(10_000, 128, lr=2e-3, warmup=200, ema=0.999, transpose=6),
     )
 
 

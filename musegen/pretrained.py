@@ -101,7 +101,7 @@ def load(name: str | Path = DEFAULT) -> Bundle:
     """
     import safetensors.torch
 
-    from musegen.models.musicvae import MusicVAE, MusicVAEConfig
+    from musegen.models import FAMILIES
     from musegen.representations.events import VOCAB, Melody
 
     folder = locate(name)
@@ -112,7 +112,10 @@ def load(name: str | Path = DEFAULT) -> Bundle:
             raise ValueError("model.safetensors does not have the SHA-256 that config.json names")
         weights = safetensors.torch.load(data)
         # Not on the meta device: drawing weights there imports torch._dynamo, over a second.
-        model = MusicVAE(from_dict(MusicVAEConfig, config["model"]))
+        if config["family"] not in FAMILIES:
+            raise ValueError(f"family {config['family']!r}{nearest(config['family'], FAMILIES)}")
+        network, sizes_of = FAMILIES[config["family"]]
+        model = network(from_dict(sizes_of, config["model"]))
         held = {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
         model.load_state_dict(held, strict=True, assign=True)
         representation = from_dict(Melody, config["representation"])

@@ -19,7 +19,7 @@ FILES = {
 # A module imports only those before it.
 ORDER = """
 version errors score abc config midi interop representations.events representations segment metrics
-melody corpora prepare dataset sampling models models.musicvae objectives objectives.variational
+melody corpora prepare dataset sampling models.musicvae models objectives objectives.variational
 presets cards pretrained train plot pipeline evaluate
 cli cli.common cli.music cli.training cli.look cli.main __main__
 """.split()  # noqa: SIM905

@@ -128,6 +128,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "config is a list": (lambda f: (f / "config.json").write_text("[]"), "has no fields"),
     "config is empty": (lambda f: (f / "config.json").write_text("{}"), "format is missing"),
     "other format": (lambda f: edit(f, lambda c: c.update(format=2)), "format 2, this version"),
+    "other family": (lambda f: edit(f, lambda c: c.update(family="musicvea")), "'musicvae'"),
     "no info": (lambda f: edit(f, lambda c: c.pop("info")), "info is missing"),
     "unknown key": (
         lambda f: edit(f, lambda c: c["model"].update(latents=8)),
