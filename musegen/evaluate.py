@@ -27,7 +27,8 @@ class Evaluation:
 
     Attributes:
         reconstruction: per set of songs: windows, teacher, sampled, sampled_mean, ce, kl.
-        samples: distinct share, share identical to a training window, also up to transposition.
+        samples: shares that are distinct, identical to a training window, and so in any key; for
+            comparison the share of held-out windows that are identical to one.
         overlap: per set of songs and row (model, N(0,I), real, naive) each feature's overlap.
         values: per set: feature values of model, held-out, naive.
     """
@@ -99,6 +100,8 @@ def evaluate(
         others = {"model": found["model"]}
         if name == "all":
             samples = copies(windows, training)
+            if training is not None:
+                samples["held_out_identical"] = copies(real, training)["identical"]
             normal = draw(bundle, n, generator, temperature, bundle.model.normal_prior)
             others["N(0,I)"] = metrics.features(normal, bars)
         if training is not None:
@@ -181,6 +184,7 @@ def table(result: Evaluation) -> list[str]:
         "distinct": "distinct",
         "identical": "identical to a training window",
         "identical_transposed": "the same in any key",
+        "held_out_identical": "held-out windows identical to one",
     }
     said = ", ".join(f"{text} {s[key]:.4f}" for key, text in words.items() if key in s)
     lines.append(f"samples from the prior (n {s['n']}): {said}")
