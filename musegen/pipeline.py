@@ -16,6 +16,7 @@ from musegen.errors import InputError, ModelError, NothingGeneratedError
 from musegen.melody import Line, Say, into_key, melody_line, parse_key
 from musegen.metrics import scale_consistency
 from musegen.pretrained import Bundle
+from musegen.representations.events import STEPS_PER_BAR
 from musegen.sampling import slerp
 from musegen.score import ONSET, PITCH, VELOCITY, Score
 from musegen.version import __version__
@@ -100,7 +101,7 @@ class Pipeline:
         recipe |= {"tempo": tempo, "n": n} | ({"key": key} if key else {})
         recipe |= {"style": style} if style else {}
         scores = []
-        for i, events in enumerate(np.concatenate(chosen, axis=1)[:, : bars * 16]):
+        for i, events in enumerate(np.concatenate(chosen, axis=1)[:, : bars * STEPS_PER_BAR]):
             score = self._score(events, tempo, recipe | {"index": i})
             scores.append(into_key(score, key) if key else score)
         if not any(len(s.tracks[0]) for s in scores):
@@ -125,17 +126,17 @@ class Pipeline:
             InputError: no melody in bars of four quarters; in words.
         """
         line = _line(score, name, track, say)
-        line = line.fitted(self._whole(line.bars), "pad")
-        x = line.windows(self.representation)
+        x = line.fitted(self._whole(line.bars), "pad").windows(self.representation)
         generator = torch.Generator().manual_seed(seed)
         y = self._decode(self._encode(x), generator, temperature)
         recipe = self._recipe("reconstruct", seed, temperature=temperature, inputs=[name])
         recipe |= {"track": track} if track else {}
-        made = self._like(line, self._score(y.reshape(-1), line.tempo, recipe))
-        right = (x == y).mean(axis=1)
+        events = y.reshape(-1)[: line.bars * STEPS_PER_BAR]
+        made = self._like(line, self._score(events, line.tempo, recipe))
+        right = x == y
         figures = {
-            "accuracy": round(float(right.mean()), 4),
-            "windows": [round(float(r), 4) for r in right],
+            "accuracy": round(float(right.reshape(-1)[: len(events)].mean()), 4),
+            "windows": [round(float(r), 4) for r in right.mean(axis=1)],
             "bars": line.bars,
         }
         return made, figures
@@ -187,13 +188,14 @@ class Pipeline:
             parse_key(key)
         scores = [into_key(s, key) if key else s for s in (a, b)]
         lines = [_line(s, n, t, say) for s, n, t in zip(scores, names, tracks, strict=True)]
-        bars = self._whole(bars or max(line.bars for line in lines))
+        bars = bars or max(line.bars for line in lines)
         for line, name in zip(lines, names, strict=True):
             if line.bars < bars:
                 how = "repeated" if fit == "loop" else "followed by rests"
                 say(f"{name}: {line.bars} bars, {how} to make {bars}")
         first, last = (line.fitted(bars, fit) for line in lines)
-        x = np.concatenate([first.windows(self.representation), last.windows(self.representation)])
+        whole = [line.fitted(self._whole(bars), "pad") for line in (first, last)]
+        x = np.concatenate([line.windows(self.representation) for line in whole])
         ends = self._encode(x)
         half = len(ends) // 2
         t = torch.linspace(0, 1, steps)
@@ -201,7 +203,8 @@ class Pipeline:
         generator = torch.Generator().manual_seed(seed)
         events = np.zeros((0, 0), np.uint8)
         if steps > 2:
-            events = self._decode(z.flatten(0, 1), generator, temperature).reshape(steps - 2, -1)
+            events = self._decode(z.flatten(0, 1), generator, temperature)
+            events = events.reshape(steps - 2, -1)[:, : bars * STEPS_PER_BAR]
         recipe = self._recipe("interpolate", seed, temperature=temperature, inputs=list(names))
         made = []
         for i, place in enumerate(t.tolist()):
@@ -250,7 +253,7 @@ class Pipeline:
             return 9.0
         both = np.concatenate([old, new])
         leap = abs(int(new[0, PITCH]) - int(old[-1, PITCH]))
-        bars = len(np.unique(new[:, ONSET] // 16))
+        bars = len(np.unique(new[:, ONSET] // STEPS_PER_BAR))
         outside = 1 - float(scale_consistency(both)[0])
         return 6 * outside + leap / 12 + (self.representation.bars - bars)
 
