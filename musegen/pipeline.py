@@ -22,6 +22,7 @@ from musegen.score import ONSET, PITCH, VELOCITY, Score
 from musegen.version import __version__
 
 _log = logging.getLogger("musegen")
+FINE = 8  # places tried for each step of an interpolation
 CANDIDATES = 6  # windows drawn for each place of a longer melody, the best fitting is kept
 FORM = (0.0, 0.4, 0.75, 0.25)  # how far each next window is from the first, 0 the same, 1 a new one
 
@@ -155,12 +156,16 @@ class Pipeline:
         tempo: float | None = None,
         bars: int | None = None,
         key: str | None = None,
+        pace: str = "even",
         say: Say = _log.info,
     ) -> list[Score]:
         """Melodies on the way from A to B; the first and the last are A and B as written.
 
         Both are cut into windows, the shorter one is repeated ("loop") or followed by rests
-        ("pad"); between each pair of windows the posterior means are interpolated by slerp.
+        ("pad"); between each pair of windows the posterior means are interpolated by slerp. A
+        latent that holds on to melodies changes little near its ends and much in the middle, so
+        the places on the way are chosen for each melody to differ from the last by as much
+        ("even"), or equally spaced as in the paper ("linear").
 
         Args:
             a: where to start.
@@ -174,16 +179,19 @@ class Pipeline:
             tempo: of all; from A's to B's by default.
             bars: length of each; that of the longer one by default.
             key: both inputs are transposed into it first.
+            pace: "even" or "linear".
             say: is told what was taken and what left out.
 
         Raises:
             InputError: no melody in bars of four quarters; in words.
-            ValueError: fewer than 2 steps, no such key or way to fit.
+            ValueError: fewer than 2 steps, no such key, way to fit or pace.
         """
         if steps < 2:
             raise ValueError("an interpolation needs at least 2 steps: its two ends")
         if fit not in ("loop", "pad"):
             raise ValueError(f"fit must be 'loop' or 'pad', not {fit!r}")
+        if pace not in ("even", "linear"):
+            raise ValueError(f"pace must be 'even' or 'linear', not {pace!r}")
         if key:
             parse_key(key)
         scores = [into_key(s, key) if key else s for s in (a, b)]
@@ -199,6 +207,8 @@ class Pipeline:
         ends = self._encode(x)
         half = len(ends) // 2
         t = torch.linspace(0, 1, steps)
+        if pace == "even" and steps > 2:
+            t = self._even(ends[:half], ends[half:], steps)
         z = slerp(ends[:half], ends[half:], t[1:-1])  # [steps - 2, windows, z]
         generator = torch.Generator().manual_seed(seed)
         events = np.zeros((0, 0), np.uint8)
@@ -207,9 +217,9 @@ class Pipeline:
             events = events.reshape(steps - 2, -1)[:, : bars * STEPS_PER_BAR]
         recipe = self._recipe("interpolate", seed, temperature=temperature, inputs=list(names))
         made = []
-        for i, place in enumerate(t.tolist()):
+        for i, place in enumerate(np.linspace(0, 1, steps).tolist()):  # of tempo and velocity
             at = tempo or round(first.tempo + place * (last.tempo - first.tempo), 3)
-            note = recipe | {"steps": steps, "index": i, "fit": fit, "bars": bars}
+            note = recipe | {"steps": steps, "index": i, "fit": fit, "bars": bars, "pace": pace}
             note |= {"key": key} if key else {}
             note |= {"tempo": tempo} if tempo else {}
             note |= {"tracks": list(tracks)} if any(tracks) else {}
@@ -224,6 +234,22 @@ class Pipeline:
             keys = scores[0].keys if key else ()
             made.append(replace(score, tempos=((0, at),), keys=keys))
         return made
+
+    def _even(self, a: torch.Tensor, b: torch.Tensor, steps: int) -> torch.Tensor:
+        """Places [steps] from 0 to 1 between which equally many symbols of the likeliest decoded
+        melodies change, found on a grid of `FINE` places a step."""
+        t = torch.linspace(0, 1, FINE * (steps - 1) + 1)
+        z = slerp(a, b, t).flatten(0, 1)
+        events = self._decode(z, torch.Generator(), temperature=0.0).reshape(len(t), -1)
+        changed = np.cumsum((events[1:] != events[:-1]).sum(axis=1))
+        if not changed[-1]:
+            return torch.linspace(0, 1, steps)
+        # The middle of the stretch over which a melody with so many changes lasts.
+        wanted = np.linspace(0, changed[-1], steps)[1:-1]
+        first = np.searchsorted(changed, wanted, "left") + 1
+        last = np.searchsorted(changed, changed[first - 1], "right")
+        places = t.numpy()[(first + last) // 2]
+        return torch.from_numpy(np.concatenate([[0.0], places, [1.0]]).astype(np.float32))
 
     def _style(self, style: str | None) -> int | None:
         if style is None:

@@ -13,6 +13,7 @@ from musegen import pretrained
 from musegen.errors import InputError, ModelError, NothingGeneratedError
 from musegen.midi import read, to_bytes
 from musegen.pipeline import Pipeline, timeline
+from musegen.representations.events import Melody
 from musegen.sampling import slerp
 from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Score, Track
 
@@ -179,7 +180,7 @@ def test_ends_keep_what_a_step_of_16ths_cannot_hold() -> None:
 def test_the_way_between_is_the_slerp_of_the_means() -> None:
     p = pipeline()
     other = tune([55, 60, 64, 67] * 4, velocity=70)
-    made = p.interpolate(A, other, steps=5, seed=2)
+    made = p.interpolate(A, other, steps=5, seed=2, pace="linear")
     x = np.stack([p.representation.encode(s) for s in (A, other)]).astype(np.int64)
     mean, _ = p.model.encode(torch.from_numpy(x))
     for i in (1, 2, 3):
@@ -352,3 +353,27 @@ def test_a_timeline_is_one_after_the_other_with_markers() -> None:
 def test_the_pipeline_names_its_model() -> None:
     assert repr(pipeline()) == "Pipeline('tiny')"
     assert pipeline().styles == ("march", "waltz")
+
+
+def test_even_pace_changes_as_much_at_every_step() -> None:
+    """The largest change from one melody to the next is smaller than with equal latent steps."""
+
+    def changes(pace: str) -> np.ndarray:
+        tunes = [
+            read(SAMPLES / f"{n}.mid") for n in ("ryan_fishers_hornpipe", "oneill_swallows_tail")
+        ]
+        made = musegen.load().interpolate(*tunes, steps=6, seed=1, pace=pace, bars=8)
+        x = np.stack([Melody(8).encode(s) for s in made])
+        return (x[1:] != x[:-1]).sum(axis=1)
+
+    even, linear = changes("even"), changes("linear")
+    assert even.max() < linear.max()
+    assert even.std() < linear.std()
+
+
+def test_even_pace_between_equal_melodies_and_over_two_steps() -> None:
+    made = pipeline().interpolate(A, A, steps=4, seed=1)
+    assert len({notes(s).tobytes() for s in made[1:-1]}) == 1
+    assert len(pipeline().interpolate(A, B, steps=2, seed=1)) == 2
+    with pytest.raises(ValueError, match="pace must be"):
+        pipeline().interpolate(A, B, seed=1, pace="fast")

@@ -90,6 +90,13 @@ def _check_key(key: str) -> None:
     show_default=True,
     help="Repeat the shorter melody, or follow it by rests.",
 )
+@click.option(
+    "--pace",
+    type=click.Choice(["even", "linear"]),
+    default="even",
+    show_default=True,
+    help="Change as much at every step, or equal steps in the latent.",
+)
 @temperature_option(0.0)
 @tempo_option
 @key_option
@@ -102,6 +109,7 @@ def interpolate(
     track_a: str | None,
     track_b: str | None,
     fit: str,
+    pace: str,
     temperature: float,
     tempo: float | None,
     key: str | None,
@@ -144,6 +152,7 @@ def interpolate(
         tracks=(track_a, track_b),
         names=(_label(a), _label(b)),
         fit=fit,
+        pace=pace,
         tempo=tempo,
         bars=bars,
         key=key,
