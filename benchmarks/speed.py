@@ -47,7 +47,6 @@ def process(*arguments: str) -> Callable[[], object]:
 
 def measure(repeats: int) -> list[dict[str, object]]:
     """Rows of what was timed, its median in seconds and its target."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the musegen command does
     import mido
     import pretty_midi
 

@@ -138,7 +138,7 @@ def test_stepwise_decoder_equals_the_parallel_one(name: str) -> None:
     model, x, z = build(name), symbols(), latents()
     previous = model.previous(x)
     gates = _Stepper(model, z)
-    steps = torch.stack([gates.step(previous[:, t], t) for t in range(STEPS)], dim=1)
+    steps = torch.stack([gates.step(gates.fold(previous[:, t]), t) for t in range(STEPS)], dim=1)
     torch.testing.assert_close(steps, model(z, previous), atol=1e-5, rtol=1e-5)
 
 

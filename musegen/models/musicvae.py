@@ -145,7 +145,7 @@ class MusicVAE(nn.Module):
         """Logits [b, t, v] of scheduled sampling (Bengio et al. 2015): each step sees its own
         sample instead of the true previous symbol with probability `chance`.
         """
-        gates = self._gates(z)
+        gates = _Stepper(self, z)
         use_own = torch.rand(previous.shape[:2], generator=generator).to(z) < chance
         token = previous[:, 0]
         rows: list[Tensor] = []
@@ -153,7 +153,7 @@ class MusicVAE(nn.Module):
             if t:
                 drawn = self.table(pick(rows[-1].detach().float(), generator))
                 token = torch.where(use_own[:, t, None], drawn, previous[:, t])
-            rows.append(gates.step(token, t))
+            rows.append(gates.step(gates.fold(token), t))
         return torch.stack(rows, dim=1)
 
     @torch.no_grad()
@@ -165,12 +165,13 @@ class MusicVAE(nn.Module):
         top_p: float = 1.0,
     ) -> Tensor:
         """Symbols [b, t] drawn one step after the other given z [b, z]."""
-        gates = self._gates(z)
-        token = z.new_zeros(len(z), self.table.embedding_dim)
+        gates = _Stepper(self, z)
+        folded = gates.fold(self.table.weight)
+        token = z.new_zeros(len(z), folded.shape[1])
         x = torch.empty(len(z), self.config.steps, dtype=torch.long, device=z.device)
         for t in range(self.config.steps):
             x[:, t] = pick(gates.step(token, t), generator, temperature, top_p)
-            token = self.table(x[:, t])
+            token = folded[x[:, t]]
         return x
 
     def point(self, style: Tensor, shift: Tensor | None = None) -> Tensor:
@@ -204,9 +205,6 @@ class MusicVAE(nn.Module):
         shares = torch.tensor(style or self.config.shares or (1.0,), dtype=torch.float)
         return torch.multinomial(shares, n, replacement=True, generator=generator)
 
-    def _gates(self, z: Tensor) -> _Stepper:
-        return _Stepper(self, z)
-
 
 class _Stepper:
     """The decoder one step at a time, with everything that z fixes computed once.
@@ -231,9 +229,13 @@ class _Stepper:
         if model.config.readout == "steps":
             self.shortcut = model.view_to_logits(views)
 
-    def step(self, token: Tensor, t: int) -> Tensor:
-        """Logits [b, v] of step t after the symbol with vector `token` [b, d]."""
-        below = F.linear(token, self.from_token) + self.from_z[:, t]
+    def fold(self, token: Tensor) -> Tensor:
+        """What symbols' vectors [n, d] add to the first layer's gates."""
+        return F.linear(token, self.from_token)
+
+    def step(self, folded: Tensor, t: int) -> Tensor:
+        """Logits [b, v] of step t after symbols folded to [b, gates]."""
+        below = folded + self.from_z[:, t]
         for i, (w_in, w_hidden) in enumerate(self.weights):
             if i:
                 below = F.linear(self.h[i - 1], w_in, self.biases[i])
