@@ -47,6 +47,7 @@ def evaluate(
     n: int = 2048,
     seed: int = 0,
     temperature: float = 1.0,
+    spread: float | None = None,
     report: Report = lambda text: None,
 ) -> Evaluation:
     """Compare a model with songs that it was not trained on.
@@ -63,6 +64,7 @@ def evaluate(
         n: samples drawn for each set.
         seed: of all randomness.
         temperature: of the samples and of the "sampled" accuracies.
+        spread: of the prior (see `MusicVAE.prior`); the model's default by default.
         report: is told what is being done.
 
     Raises:
@@ -90,6 +92,8 @@ def evaluate(
         reconstruction[name] = _reconstruction(bundle, held_out, index, generator, temperature)
         report(f"{name}: drawing {n} samples")
         prior = partial(bundle.model.prior, style=style)
+        if spread is not None:
+            prior = partial(prior, spread=spread)
         windows = draw(bundle, n, generator, temperature, prior)
         real = [held_out.window(i) for i in index]
         found = {

@@ -235,6 +235,14 @@ def test_language_model_prior_encodes_what_it_draws() -> None:
     torch.testing.assert_close(z, model.encode(x)[0].detach(), atol=1e-5, rtol=1e-5)
 
 
+def test_spread_scales_the_noise_of_the_prior() -> None:
+    """From one seed the means are the same, and the distance to them grows with the spread."""
+    model = build("language model")
+    none, half, whole = (model.prior(6, generator(4), 1, spread=s) for s in (0.0, 0.5, 1.0))
+    torch.testing.assert_close(whole - none, 2 * (half - none))
+    assert float((whole - none).abs().min()) > 0
+
+
 def test_points_differ_by_style_and_shift() -> None:
     model = build("language model")
     style = torch.tensor([0, 1, 0, 0])

@@ -20,6 +20,7 @@ from musegen.errors import InputError
 @click.option("-n", default=2048, show_default=True, type=click.IntRange(16), help="Samples a set.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**31 - 1))
 @click.option("--temperature", default=1.0, show_default=True, type=Number(0, 5))
+@click.option("--spread", type=click.FloatRange(0, 2), help="Of the prior; 0.5 by default.")
 @click.option("-o", "--out", type=click.Path(), help="Folder for densities.png and table.json.")
 @click.option("--card", "on_card", is_flag=True, help="Write the table into the bundle's card.")
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
@@ -31,6 +32,7 @@ def evaluate(
     n: int,
     seed: int,
     temperature: float,
+    spread: float | None,
     out: str | None,
     on_card: bool,
     force: bool,
@@ -63,7 +65,14 @@ def evaluate(
         else:
             held_out, training = dataset.load(data, part), dataset.load(data, "train")
         result = run(
-            bundle, held_out, training, n=n, seed=seed, temperature=temperature, report=talk.say
+            bundle,
+            held_out,
+            training,
+            n=n,
+            seed=seed,
+            temperature=temperature,
+            spread=spread,
+            report=talk.say,
         )
         numbers = {
             "reconstruction": result.reconstruction,
@@ -71,6 +80,7 @@ def evaluate(
             "overlap": result.overlap,
             "seed": seed,
             "temperature": temperature,
+            "spread": spread,
             "part": part,
         }
         lines = table(result)
