@@ -174,6 +174,18 @@ def _reconstruction(
     return {"windows": len(index)} | figures
 
 
+def scores(result: Evaluation) -> dict[str, float]:
+    """The evaluation in four numbers, for lists of models."""
+    whole, overlap = result.reconstruction["all"], result.overlap["all"]["model"]
+    found = {
+        "teacher-forced": whole["teacher"],
+        "sampled": whole["sampled"],
+        "distinct": result.samples["distinct"],
+        "least overlap with held-out music": min(overlap.values()),
+    }
+    return {name: round(value, 3) for name, value in found.items()}
+
+
 def table(result: Evaluation) -> list[str]:
     """The evaluation in lines of text."""
     lines = ["reconstruction of held-out windows (share of steps right)"]

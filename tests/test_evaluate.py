@@ -12,7 +12,7 @@ import torch
 
 from musegen import metrics, pretrained
 from musegen.errors import InputError
-from musegen.evaluate import copies, draw, evaluate, table
+from musegen.evaluate import copies, draw, evaluate, scores, table
 from musegen.representations.events import Melody
 
 
@@ -41,6 +41,9 @@ def test_figures_are_in_range_and_the_table_holds_them(bundle: pretrained.Bundle
     text = "\n".join(table(result))
     assert f"{figures['teacher']:.4f}" in text
     assert f"{rows['real']['pitch']:.3f}" in text
+    short = scores(result)
+    assert short["teacher-forced"] == pytest.approx(figures["teacher"], abs=1e-3)
+    assert short["least overlap with held-out music"] <= rows["model"]["pitch"] + 1e-3
     json.dumps([result.reconstruction, result.samples, result.overlap])  # plain numbers only
 
 

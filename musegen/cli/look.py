@@ -50,7 +50,7 @@ def evaluate(
 
     from musegen import dataset, metrics, plot, pretrained
     from musegen.evaluate import evaluate as run
-    from musegen.evaluate import table
+    from musegen.evaluate import scores, table
     from musegen.midi import write_atomic
     from musegen.prepare import prepare
 
@@ -88,7 +88,8 @@ def evaluate(
             told = (
                 f"musegen evaluate --part {part} -n {n} --seed {seed} --temperature {temperature:g}"
             )
-            pretrained.describe(model, {**bundle.info, "evaluation": [f"$ {told}", *lines]})
+            told_by = {"evaluation": [f"$ {told}", *lines], "scores": scores(result)}
+            pretrained.describe(model, {**bundle.info, **told_by})
         if out:
             text = json.dumps(numbers, indent=1) + "\n"
             edges = {name: metrics.bins(name) for name in metrics.FEATURES}
