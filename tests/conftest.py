@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,11 @@ from musegen.cli.main import run
 # No deadline: a busy machine is slow now and then.
 settings.register_profile("musegen", deadline=None, max_examples=60)
 settings.load_profile("musegen")
+
+
+def pytest_configure() -> None:
+    """A job in the background starts with Ctrl-C ignored, which some tests are about."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
