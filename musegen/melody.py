@@ -9,11 +9,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from musegen.representations.events import HIGHEST, LOWEST, Melody, monophonic, quantise
+from musegen.representations.events import (
+    HIGHEST,
+    LOWEST,
+    STEPS_PER_BAR,
+    Melody,
+    monophonic,
+    quantise,
+)
 from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Notes, Score, Track, as_notes
 from musegen.segment import bar_runs, pick_melody
 
 Say = Callable[[str], None]
+BAR = 4 * 480  # ticks of the bars of a Line
 
 
 @dataclass(frozen=True)
@@ -32,13 +40,13 @@ class Line:
 
     def score(self) -> Score:
         """The melody as written."""
-        length = self.bars * 4 * 480
+        length = self.bars * BAR
         return Score((self.track,), 480, tempos=((0, self.tempo),), length=length)
 
     def windows(self, representation: Melody) -> NDArray[np.uint8]:
         """Symbols [windows, steps]; `bars` must be a multiple of the window's bars."""
         steps = quantise(self.track.notes, 480)
-        total = self.bars * 16
+        total = self.bars * STEPS_PER_BAR
         fits = (steps[:, PITCH] >= LOWEST) & (steps[:, PITCH] <= HIGHEST)
         line = monophonic(steps[fits & (steps[:, ONSET] < total)])
         long = Melody(self.bars).encode_steps(line)
@@ -53,10 +61,10 @@ class Line:
         notes = self.track.notes
         if how == "loop" and bars > self.bars:
             times = -(-bars // self.bars)
-            move = np.repeat(np.arange(times), len(notes)) * self.bars * 4 * 480
+            move = np.repeat(np.arange(times), len(notes)) * self.bars * BAR
             notes = np.tile(notes, (times, 1))
             notes[:, ONSET] += move
-        return replace(self, track=replace(self.track, notes=_cut(notes, bars * 1920)), bars=bars)
+        return replace(self, track=replace(self.track, notes=_cut(notes, bars * BAR)), bars=bars)
 
 
 def _cut(notes: Notes, length: int) -> Notes:
@@ -96,9 +104,9 @@ def melody_line(score: Score, name: str, choice: str | int | None, say: Say) -> 
     if placed < len(track):
         say(f"{name}: left out {len(track) - placed} notes in pickups or bars of another metre")
     notes = np.concatenate(pieces)
-    first = int(notes[:, ONSET].min()) // 1920
-    last = -(-int((notes[:, ONSET] + notes[:, DURATION]).max()) // 1920)
-    notes = notes - np.array([first * 1920, 0, 0, 0])
+    first = int(notes[:, ONSET].min()) // BAR
+    last = -(-int((notes[:, ONSET] + notes[:, DURATION]).max()) // BAR)
+    notes = notes - np.array([first * BAR, 0, 0, 0])
     chords = len(notes) - len(np.unique(notes[:, ONSET]))
     if chords:
         say(f"{name}: of notes that start together the top one counts ({chords} left out)")

@@ -72,7 +72,6 @@ FEATURES: dict[str, Callable[[Notes], Values]] = {
     "pitch-class entropy": pitch_class_entropy,
     "scale consistency": scale_consistency,
 }
-CONTINUOUS = ("pitch-class entropy", "scale consistency")
 
 
 def features(windows: Sequence[Notes], bars: int = 2) -> dict[str, Values]:

@@ -22,13 +22,14 @@ from typing import IO, Any
 
 import numpy as np
 
+from musegen import abc
+from musegen.abc import MAX_QUARTERS
 from musegen.errors import InputError, MusegenError
 from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Score, Track
 
 PPQ = 480
 MAX_BYTES = 32 * 2**20
 MAX_TRACKS = 1024
-MAX_QUARTERS = 50_000  # seven hours at 120 bpm
 DRUM_CHANNEL = 9
 RECIPE = b"musegen {"  # a text event that starts so holds the recipe as JSON
 
@@ -57,8 +58,7 @@ def read(source: str | Path | IO[bytes], *, name: str | None = None) -> Score:
     if not data:
         raise InputError(name, "the file is empty; export it again from where it came")
     if suffix == ".abc":
-        from musegen import abc  # symusic's ABC reader shifts pickups and prints to standard output
-
+        # Not symusic's ABC reader: it shifts pickups and prints to standard output.
         return abc.parse(data.decode("utf-8", "replace"), name)
     return _from_symusic(_parse(data, name), name, _find_recipe(data))
 

@@ -87,6 +87,7 @@ def evaluate(
         if on_card:
             told = (
                 f"musegen evaluate --part {part} -n {n} --seed {seed} --temperature {temperature:g}"
+                + ("" if spread is None else f" --spread {spread:g}")
             )
             told_by = {"evaluation": [f"$ {told}", *lines], "scores": scores(result)}
             pretrained.describe(model, {**bundle.info, **told_by})

@@ -64,26 +64,26 @@ class Melody:
 
         Notes outside the steps or pitches 21-108 are left out, the highest of a chord stays.
         """
+        return self.encode_steps(self._fitting(score))
+
+    def _fitting(self, score: Score) -> Notes:
+        """The pitched notes that begin within the segment and its range of pitches, in steps."""
         rows = [t.notes for t in score.tracks if not t.is_drum]
         notes = np.concatenate(rows) if rows else np.zeros((0, 4), np.int64)
         steps = quantise(notes, score.ppq)
         fits = (steps[:, ONSET] < self.steps) & (steps[:, PITCH] >= LOWEST)
-        return self.encode_steps(steps[fits & (steps[:, PITCH] <= HIGHEST)])
+        return steps[fits & (steps[:, PITCH] <= HIGHEST)]
 
     def encode_steps(self, notes: Notes) -> NDArray[np.uint8]:
         """Notes whose times are steps already, all within the segment, as uint8 [steps]."""
         line = monophonic(notes)
-        events = np.zeros(self.steps + 1, np.uint8)
-        ends = np.minimum(line[:, ONSET] + line[:, DURATION], self.steps)
-        events[ends] = NOTE_OFF  # an onset at the same step overwrites it
-        events[line[:, ONSET]] = line[:, PITCH] - LOWEST + FIRST_ONSET
-        return events[:-1]
+        return self.encode_windows(line, np.zeros(len(line), np.int64), 1)[0]
 
     def encode_windows(self, notes: Notes, owner: NDArray[np.integer], n: int) -> NDArray[np.uint8]:
         """Notes in steps of `n` monophonic windows, `owner` [notes] telling whose: [n, steps]."""
         events = np.zeros((n, self.steps + 1), np.uint8)
         ends = np.minimum(notes[:, ONSET] + notes[:, DURATION], self.steps)
-        events[owner, ends] = NOTE_OFF
+        events[owner, ends] = NOTE_OFF  # an onset at the same step overwrites it
         events[owner, notes[:, ONSET]] = notes[:, PITCH] - LOWEST + FIRST_ONSET
         return events[:, :-1]
 
@@ -100,23 +100,21 @@ class Melody:
 
     def decode(self, array: NDArray[np.integer]) -> Score:
         """Symbols [steps] to a score of one track, at 480 ticks a quarter."""
+        return self._score(self.decode_steps(array), len(array))
+
+    def _score(self, notes: Notes, steps: int) -> Score:
+        """Notes in steps as a score of `steps` steps."""
         ppq = 480
         tick = ppq // STEPS_PER_QUARTER
-        notes = self.decode_steps(array) * np.array([tick, tick, 1, 1])
-        track = Track(notes, name="Melody")
-        return Score((track,), ppq, tempos=((0, self.qpm),), length=len(array) * tick)
+        track = Track(notes * np.array([tick, tick, 1, 1]), name="Melody")
+        return Score((track,), ppq, tempos=((0, self.qpm),), length=steps * tick)
 
     def project(self, score: Score) -> Score:
         """What the symbols can hold of a segment: its quantised top line, without dynamics."""
-        rows = [t.notes for t in score.tracks if not t.is_drum]
-        steps = quantise(np.concatenate(rows), score.ppq) if rows else np.zeros((0, 4), np.int64)
-        keep = (steps[:, ONSET] < self.steps) & (steps[:, PITCH] >= LOWEST)
-        line = monophonic(steps[keep & (steps[:, PITCH] <= HIGHEST)]).copy()
+        line = monophonic(self._fitting(score)).copy()
         line[:, DURATION] = np.minimum(line[:, DURATION], self.steps - line[:, ONSET])
         line[:, VELOCITY] = self.velocity
-        tick = 480 // STEPS_PER_QUARTER
-        track = Track(line * np.array([tick, tick, 1, 1]), name="Melody")
-        return Score((track,), 480, tempos=((0, self.qpm),), length=self.steps * tick)
+        return self._score(line, self.steps)
 
 
 def canonical(events: NDArray[np.integer]) -> NDArray[np.uint8]:
