@@ -117,7 +117,7 @@ def test_each_count_has_a_bin_of_its_own(name: str, low: int, high: int) -> None
 
 def test_bins_of_shares_and_entropy_hold_all_values() -> None:
     top = {"pitch-class entropy": np.log2(12), "scale consistency": 1.0}
-    assert set(top) == set(("pitch-class entropy", "scale consistency"))
+    assert set(top) < set(metrics.FEATURES)
     for name, most in top.items():
         bins = metrics.bins(name)
         assert np.histogram([0, most], bins)[0].sum() == 2
