@@ -89,8 +89,11 @@ class Score:
         metres: (tick, numerator, denominator), first at tick 0.
         keys: (tick, sharps -7..7, is_minor).
         markers: (tick, text).
+        chords: (tick, label), a chord lasting to the next; labels after Harte et al. (ISMIR 2005),
+            such as "C:maj", "A:min7", "N" for none. MIDI files cannot hold them.
         length: ticks of the whole, at least the end of the last note; 0 means "up to that".
         recipe: how the music was made (version, verb, model, seed, ...); empty for human music.
+        remarks: what the reader of the file had to decide or mend, a sentence each.
     """
 
     tracks: tuple[Track, ...] = ()
@@ -99,8 +102,10 @@ class Score:
     metres: tuple[tuple[int, int, int], ...] = ((0, 4, 4),)
     keys: tuple[tuple[int, int, bool], ...] = ()
     markers: tuple[tuple[int, str], ...] = ()
+    chords: tuple[tuple[int, str], ...] = ()
     length: int = 0
     recipe: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    remarks: tuple[str, ...] = field(default=(), compare=False)
 
     def __repr__(self) -> str:
         """Short: tracks, notes, bars, tempo."""
@@ -162,6 +167,7 @@ class Score:
             metres=tuple((int(to(t)), n, d) for t, n, d in self.metres),
             keys=tuple((int(to(t)), s, m) for t, s, m in self.keys),
             markers=tuple((int(to(t)), m) for t, m in self.markers),
+            chords=tuple((int(to(t)), c) for t, c in self.chords),
             length=int(to(self.length)),
         )
 
@@ -194,6 +200,7 @@ class Score:
             tempos=events(self.tempos),
             metres=events(self.metres),
             keys=events(self.keys),
+            chords=events(self.chords),
             markers=tuple((t - start, m) for t, m in self.markers if start <= t < end),
             length=end - start,
         )
@@ -228,6 +235,7 @@ class Score:
             tempos=events(self.tempos, other.tempos),
             metres=events(self.metres, other.metres),
             keys=events(self.keys, other.keys),
+            chords=events(self.chords, other.chords),
             markers=self.markers + tuple((t + start, m) for t, m in other.markers),
             length=start + other.end,
         )

@@ -18,10 +18,15 @@ FILES = {
 
 # A module imports only those before it.
 ORDER = """
-version errors score abc config midi interop representations.events representations segment metrics
-melody corpora prepare dataset sampling models.musicvae models objectives objectives.variational
-presets cards pretrained train plot pipeline evaluate
-cli cli.common cli.music cli.training cli.look cli.main __main__
+version errors score abc musicxml formats smf config midi
+representations.events representations.tracks representations.pianoroll representations.drums
+representations.trio representations.groove representations.chords representations.tuples
+representations interop segment metrics rollmetrics melody
+readers corpora windows shards cluster prepare dataset leakage
+sampling layers models.musicvae models
+objectives objectives.variational objectives.adversarial objectives.diffusion
+presets cards pretrained distributed checkpoints train plot pipeline evaluate
+cli cli.common cli.music cli.training cli.data cli.look cli.main __main__
 """.split()  # noqa: SIM905
 # Conveniences of Score: loaded when called, and never by importing score.
 EXCEPTIONS = {("score", "midi"), ("score", "plot")}
@@ -31,12 +36,12 @@ ONLY = {
     "symusic": {"midi"},
     "mido": {"midi"},
     "matplotlib": {"plot"},
-    "music21": {"abc", "corpora"},
+    "music21": {"abc", "corpora", "readers"},
     "muspy": {"interop"},
     "pypianoroll": {"interop"},
     "pretty_midi": {"interop"},
     "safetensors": {"pretrained"},
-    "click": {"cli.common", "cli.music", "cli.training", "cli.look", "cli.main"},
+    "click": {"cli.common", "cli.music", "cli.training", "cli.data", "cli.look", "cli.main"},
 }
 NO_TORCH = ["score", "abc", "midi", "representations", "segment", "melody", "metrics", "corpora"]
 NO_TORCH += ["prepare", "dataset", "plot", "cards", "config", "cli"]
