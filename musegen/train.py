@@ -219,7 +219,7 @@ def one_step(
     """One update of every phase that is due; returns its losses as numbers."""
     found: dict[str, float] = {}
     for phase, optimiser in zip(phases, optimisers, strict=True):
-        if step % phase.every:
+        if not phase.due(step):
             continue
         losses = phase.loss(batch, step, noise(seed, step))
         optimiser.zero_grad()

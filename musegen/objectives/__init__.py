@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -22,23 +22,33 @@ class Batch(NamedTuple):
     shift: Tensor
 
 
+def always(step: int) -> bool:
+    """Due at every step."""
+    return True
+
+
 @dataclass(frozen=True)
 class Phase:
     """One optimiser of a step: `loss(batch, step, generator)` is minimised over `parameters`.
 
     Attributes:
-        name: prefix of its log entries.
+        name: prefix of its log entries where there are several phases.
         parameters: what it trains.
-        loss: named scalars of a batch at a step, with all randomness from the generator.
-        every: run at every n-th step.
+        loss: named scalars of a batch at a step, with all randomness from the generator; all of it
+            goes into one backward, so that processes can add up their gradients.
+        due: whether it runs at a step.
         after: called after each of its updates.
+        rate: times the learning rate of the training.
+        exact: run in float32 even where training runs in bfloat16 (penalties on gradients).
     """
 
     name: str
     parameters: list[nn.Parameter]
     loss: Callable[[Batch, int, torch.Generator], Losses]
-    every: int = 1
+    due: Callable[[int], bool] = always
     after: Callable[[], None] = lambda: None
+    rate: float = 1.0
+    exact: bool = False
 
 
 class Objective(Protocol):
@@ -50,4 +60,8 @@ class Objective(Protocol):
 
     def held_out(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Losses:
         """Figures of a held-out batch; "loss" decides which weights are best."""
+        ...
+
+    def trouble(self, rows: Sequence[Mapping[str, float]]) -> str:
+        """What is wrong in the losses of the last steps and what to try, or nothing."""
         ...
