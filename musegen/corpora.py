@@ -7,11 +7,13 @@ stops the others. Scores come out with a metre map in which bar lines are true.
 from __future__ import annotations
 
 import io
+import os
 import re
 import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -77,20 +79,73 @@ CORPORA = {
 }
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A piece that has not been read yet; small, and can be sent to another process.
+
+    Attributes:
+        corpus: a key of `CORPORA`; says how to read it.
+        name: unique in the source.
+        container: the folder or zip that holds it.
+        member: its relative path in there.
+        data: its bytes, where the container can only be read from front to back.
+        title: as in `Song`.
+    """
+
+    corpus: str
+    name: str
+    container: str
+    member: str
+    data: bytes | None = None
+    title: str = ""
+
+
 def songs(source: str | Path) -> Iterator[Song | Reject]:
-    """The pieces of "fiddle", of a POP909 folder or zip, or of a folder or zip of MIDI files.
+    """The pieces of `entries(source)`, read.
+
+    Raises:
+        InputError: the source does not exist or holds no MIDI file.
+    """
+    return map(read, entries(source))
+
+
+def entries(source: str | Path) -> Iterator[Entry]:
+    """What is in "fiddle", in a POP909 folder or zip, or in a folder or zip of MIDI files.
+
+    The order is fixed, and no music is read.
 
     Raises:
         InputError: the source does not exist or holds no MIDI file.
     """
     if str(source) == "fiddle" and not Path("fiddle").is_dir():
-        yield from fiddle()
+        yield from _fiddle()
         return
-    files = _Files(Path(source))
+    files = _files(str(source))
     if any(re.search(r"(^|/)beat_midi\.txt$", n) for n in files.names):
-        yield from pop909(files)
+        # versions/ holds other takes of the same songs
+        corpus, wanted = "pop909", r"(^|/)\d{3}/\d{3}\.mid$"
     else:
-        yield from midi_folder(files)
+        corpus, wanted = "midi", r"(?i)\.midi?$"
+    found = [name for name in files.names if re.search(wanted, name)]
+    if not found and corpus == "midi":
+        raise InputError(files.path, "holds no .mid files; give a folder with MIDI files in it")
+    for name in found:
+        yield Entry(corpus, name, str(source), name)
+
+
+def read(entry: Entry) -> Song | Reject:
+    """The piece of an entry, or why it cannot be used."""
+    try:
+        if entry.corpus == "fiddle":
+            score = abc.parse((entry.data or b"").decode(), entry.name)
+        else:
+            files = _files(entry.container)
+            score = files.read_midi(entry.member)
+            if entry.corpus == "pop909":
+                score = _pop909(files, entry.member, score)
+    except InputError as error:
+        return Reject(entry.name, error.reason)
+    return Song(entry.name, entry.corpus, score, entry.title)
 
 
 class _Files:
@@ -99,18 +154,23 @@ class _Files:
     def __init__(self, path: Path) -> None:
         self.path, self.zip = path, None
         if path.is_dir():
-            found = sorted(path.rglob("*"))
-            self.names = [p.relative_to(path).as_posix() for p in found if p.is_file()]
+            pass
         elif path.is_file() and zipfile.is_zipfile(path):
             try:
                 self.zip = zipfile.ZipFile(path)
             except (OSError, zipfile.BadZipFile) as error:
                 raise InputError(path, f"broken zip ({error}); make it again") from None
-            self.names = sorted(n for n in self.zip.namelist() if not n.endswith("/"))
         elif path.exists():
             raise InputError(path, "expected a folder or a zip of MIDI files")
         else:
             raise InputError(path, "no such folder or corpus; give a folder, a zip or 'fiddle'")
+
+    @property
+    def names(self) -> list[str]:
+        if self.zip:
+            return sorted(n for n in self.zip.namelist() if not n.endswith("/"))
+        found = sorted(self.path.rglob("*"))
+        return [p.relative_to(self.path).as_posix() for p in found if p.is_file()]
 
     def read(self, name: str) -> IO[bytes]:
         try:
@@ -126,44 +186,36 @@ class _Files:
         return midi.read(self.read(name), name=name)
 
 
-def midi_folder(files: _Files) -> Iterator[Song | Reject]:
-    """Every .mid and .midi file, as it is."""
-    names = [n for n in files.names if n.lower().endswith((".mid", ".midi"))]
-    if not names:
-        raise InputError(files.path, "holds no .mid files; give a folder with MIDI files in it")
-    for name in names:
-        try:
-            yield Song(name, "midi", files.read_midi(name))
-        except InputError as error:
-            yield Reject(name, error.reason)
+def _files(path: str) -> _Files:
+    """A container, open; kept while it is the same file."""
+    try:
+        stat = Path(path).stat()
+        return _opened(path, stat.st_mtime_ns, stat.st_size, os.getpid())
+    except (OSError, ValueError):
+        return _Files(Path(path))
 
 
-def pop909(files: _Files) -> Iterator[Song | Reject]:
-    """POP909 songs on the grid of their beat_midi.txt (column 1 seconds, last column downbeat).
+@lru_cache(maxsize=4)
+def _opened(path: str, *version: int) -> _Files:
+    return _Files(Path(path))
 
-    The files' own tempo and metre events are nominal, so every time is placed between beats, and
+
+def _pop909(files: _Files, name: str, score: Score) -> Score:
+    """A song on the grid of its beat_midi.txt (column 1 seconds, last column downbeat).
+
+    The file's own tempo and metre events are nominal, so every time is placed between beats, and
     the metre comes from the distance of downbeats.
     """
-    for name in files.names:
-        if not re.search(r"(^|/)\d{3}/\d{3}\.mid$", name):
-            continue  # versions/ holds other takes of the same songs
-        try:
-            score = files.read_midi(name)
-        except InputError as error:
-            yield Reject(name, error.reason)
-            continue
-        try:
-            rows = files.read(name.rsplit("/", 1)[0] + "/beat_midi.txt").read().split(b"\n")
-            beats = np.array([row.split() for row in rows if row.strip()], float)
-            if beats.ndim != 2 or beats.shape[1] < 2:
-                raise ValueError("expected lines of seconds and downbeat")
-            score = on_beats(score, beats[:, 0], beats[:, -1] > 0.5)
-        except InputError as error:
-            yield Reject(name, f"beat_midi.txt {error.reason}")
-        except ValueError as error:
-            yield Reject(name, f"beat_midi.txt cannot be used ({error})")
-        else:
-            yield Song(name, "pop909", score)
+    try:
+        rows = files.read(name.rsplit("/", 1)[0] + "/beat_midi.txt").read().split(b"\n")
+        beats = np.array([row.split() for row in rows if row.strip()], float)
+        if beats.ndim != 2 or beats.shape[1] < 2:
+            raise ValueError("expected lines of seconds and downbeat")
+        return on_beats(score, beats[:, 0], beats[:, -1] > 0.5)
+    except InputError as error:
+        raise InputError(name, f"beat_midi.txt {error.reason}") from None
+    except ValueError as error:
+        raise InputError(name, f"beat_midi.txt cannot be used ({error})") from None
 
 
 def on_beats(score: Score, seconds: Any, downbeat: Any) -> Score:
@@ -213,7 +265,7 @@ def on_beats(score: Score, seconds: Any, downbeat: Any) -> Score:
     )
 
 
-def fiddle() -> Iterator[Song | Reject]:
+def _fiddle() -> Iterator[Entry]:
     """Fiddle tunes in duple metre from the ABC collections of the music21 wheel, repeats once.
 
     Tunes in 2/4 get doubled note values, as the same dances are written in C| elsewhere.
@@ -227,9 +279,5 @@ def fiddle() -> Iterator[Song | Reject]:
             for i, tune in enumerate(re.split(r"(?m)^(?=X:)", text)[1:]):
                 name = f"{folder}/{path.stem}#{i}"
                 titles = re.findall(r"(?m)^T:\s*(.*?)\s*$", tune)
-                try:
-                    score = abc.parse(tune, name)
-                except InputError as error:
-                    yield Reject(name, error.reason)
-                else:
-                    yield Song(name, "fiddle", score, " / ".join(titles))
+                title = " / ".join(titles)
+                yield Entry("fiddle", name, str(path), f"#{i}", tune.encode(), title)
