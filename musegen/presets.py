@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from musegen.config import nearest
-from musegen.errors import ModelError
+from musegen.errors import ModelError, MusegenError
 from musegen.models.musicvae import MusicVAEConfig
 from musegen.objectives.variational import ELBO
-from musegen.representations.events import Melody
+from musegen.representations.events import VOCAB, Melody
 
 
 @dataclass(frozen=True)
@@ -19,33 +19,54 @@ class Training:
 
     Attributes:
         steps: optimiser steps.
-        batch: windows a step.
+        batch: windows a step (of each process, where there are several).
         lr: highest learning rate.
         lr_final: what it falls to.
-        schedule: "cosine" from lr to lr_final over the steps, or "exponential" as in MusicVAE:
-            (lr - lr_final) * 0.9999^step + lr_final.
+        schedule: "constant"; "linear" or "cosine" from lr to lr_final over the steps; or
+            "exponential" as in MusicVAE: (lr - lr_final) * decay^step + lr_final.
+        decay: of the exponential schedule, a step.
         warmup: steps of linear rise at the start.
-        clip: largest norm of the gradient.
-        ema: decay of the averaged weights that are validated and kept; 0 for the last weights.
+        clip: largest norm of the gradient of a phase; 0 for no limit.
+        accumulate: parts that a batch is cut into, to fit into memory; gradients are summed.
+        betas: of Adam.
         weight_decay: of AdamW.
+        ema: decay of the averaged weights that are validated and kept; 0 for the last weights.
+        patience: validations without a better loss after which training stops; 0 for never.
         transpose: semitones that each window is moved up or down by at most.
+        precision: "bf16" or "fp32"; "auto" takes bf16 where the device is faster with it. Phases
+            with penalties on gradients always run in float32.
+        compile: use torch.compile; pays on GPUs, and never for critics with penalties.
     """
 
     steps: int
     batch: int = 128
     lr: float = 1e-3
     lr_final: float = 1e-5
-    schedule: Literal["cosine", "exponential"] = "cosine"
+    schedule: Literal["constant", "linear", "cosine", "exponential"] = "cosine"
+    decay: float = 0.9999
     warmup: int = 0
     clip: float = 1.0
-    ema: float = 0.0
+    accumulate: int = 1
+    betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.0
+    ema: float = 0.0
+    patience: int = 0
     transpose: int = 0
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    compile: bool = False
 
 
 @dataclass(frozen=True)
 class Preset:
-    """Everything that a training run needs but its data and seed."""
+    """Everything that a training run needs but its data and seed.
+
+    Attributes:
+        about: what it is, in a line.
+        model: sizes of the network.
+        representation: what its arrays mean.
+        objective: the loss.
+        training: how it is minimised.
+    """
 
     about: str
     model: MusicVAEConfig
@@ -109,3 +130,46 @@ def preset(name: str) -> Preset:
     if name not in PRESETS:
         raise ModelError(f"no preset {name!r}{nearest(name, PRESETS)}")
     return PRESETS[name]()
+
+
+def check(preset: Preset) -> None:
+    """Refuse settings that contradict each other, in words, before any work.
+
+    Raises:
+        MusegenError: which settings cannot be.
+    """
+    training = preset.training
+    rules = (
+        (training.steps >= 1 and training.batch >= 1, "steps and batch must be at least 1"),
+        (training.lr >= 0 and training.lr_final >= 0, "rates must be numbers from 0 up"),
+        (training.transpose >= 0, "training.transpose must not be negative"),
+        (
+            1 <= training.accumulate <= training.batch,
+            "training.accumulate must be from 1 to training.batch",
+        ),
+        (0 <= training.ema < 1, "training.ema must be from 0 to below 1"),
+        *_musicvae_rules(preset),
+    )
+    for holds, words in rules:
+        if not holds:
+            raise MusegenError(f"cannot train: {words}")
+
+
+def _musicvae_rules(preset: Preset) -> tuple[tuple[bool, str], ...]:
+    model, training, bars = preset.model, preset.training, preset.representation.bars
+    alone = round(preset.objective.unconditional * training.batch / training.accumulate)
+    return (
+        (model.vocab == VOCAB, f"model.vocab must be {VOCAB}"),
+        (
+            model.steps == preset.representation.steps,
+            f"model.steps must be {preset.representation.steps}, which {bars} bars have",
+        ),
+        (
+            model.unconditional == (preset.objective.unconditional > 0),
+            "model.unconditional needs objective.unconditional above 0, and only then",
+        ),
+        (
+            not model.unconditional or 0 < alone < training.batch // training.accumulate,
+            "objective.unconditional must leave windows of both kinds in a batch",
+        ),
+    )

@@ -25,7 +25,7 @@ representations interop segment metrics rollmetrics melody
 readers corpora windows shards cluster prepare dataset leakage
 sampling layers models.musicvae models
 objectives objectives.variational objectives.adversarial objectives.diffusion
-presets cards pretrained distributed checkpoints train plot pipeline evaluate
+presets cards pretrained distributed runs optimisation train plot pipeline evaluate
 cli cli.common cli.music cli.training cli.data cli.look cli.main __main__
 """.split()  # noqa: SIM905
 # Conveniences of Score: loaded when called, and never by importing score.

@@ -24,8 +24,9 @@ from musegen.dataset import Windows
 from musegen.errors import InputError, MusegenError
 from musegen.models.musicvae import MusicVAE
 from musegen.objectives import Batch
+from musegen.optimisation import learning_rate, noise, optimiser
 from musegen.presets import Preset, Training
-from musegen.train import Progress, Stopped, learning_rate, train
+from musegen.train import Progress, Stopped, train
 
 
 @pytest.fixture(autouse=True)
@@ -85,10 +86,11 @@ def test_the_loss_of_one_batch_falls() -> None:
     arrays = tiny.windows("train").batch(0, 16, 0, 3)
     batch = Batch(*(torch.from_numpy(np.asarray(a, np.int64)) for a in arrays))
     phases = tiny.PRESET.objective.phases(model)
-    optimisers = [torch.optim.AdamW(p.parameters, lr=0.02) for p in phases]
+    training = replace(tiny.PRESET.training, lr=0.02, warmup=0, schedule="constant")
+    optimisers = [optimiser(p, training, "cpu") for p in phases]
     losses = []
     for step in range(120):
-        found = loop.one_step(phases, optimisers, batch, tiny.PRESET.training, 0, step)
+        found = loop.one_step(phases, optimisers, batch, training, 0, step)
         losses.append(found["ce"])
     assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:5])
 
@@ -156,16 +158,16 @@ KILLED = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[1])
 import tiny, torch
-from musegen import train as loop
+from musegen import runs, train as loop
 torch.set_num_threads(1)
-log = loop.log
+log = runs.log
 def log_and_die(out, step, losses, held_out):
     log(out, step, losses, held_out)
     if step == 8:  # the row is written, the checkpoint is not
         with open(out / "log.jsonl", "a") as file:
             file.write('{"step": 9, "tr')
         os.kill(os.getpid(), signal.SIGKILL)
-loop.log = log_and_die
+runs.log = log_and_die
 loop.train(tiny.PRESET, tiny.load(sys.argv[3], "train"), tiny.load(sys.argv[3], "valid"),
            sys.argv[2], seed=3, every=4, device="cpu")
 """
@@ -245,10 +247,10 @@ def test_steps_without_a_finite_gradient_change_nothing() -> None:
     def broken(*_: Any) -> dict[str, torch.Tensor]:
         return {"loss": sum((p * float("inf")).sum() for p in phase.parameters)}
 
-    optimiser = torch.optim.AdamW(phase.parameters)
+    adam = torch.optim.AdamW(phase.parameters)
     batch = Batch(*[torch.zeros(1, dtype=torch.long)] * 3)
     training = tiny.PRESET.training
-    loop.one_step([replace(phase, loss=broken)], [optimiser], batch, training, 0, 0)
+    loop.one_step([replace(phase, loss=broken)], [adam], batch, training, 0, 0)
     assert_same(before, dict(model.state_dict()))
 
 
@@ -387,7 +389,7 @@ def test_learning_rates(expected: Callable[[int], float], training: Training) ->
 
 def test_noise_depends_on_seed_and_step_alone() -> None:
     def draw(*place: int) -> float:
-        return float(torch.rand(1, generator=loop.noise(*place)))
+        return float(torch.rand(1, generator=noise(*place)))
 
     assert draw(1, 2) == draw(1, 2)
     assert len({draw(s, t) for s in range(4) for t in range(-3, 4)}) == 28

@@ -112,6 +112,7 @@ def train(
     from musegen import dataset, presets
     from musegen import train as loop
     from musegen.config import ConfigError, override
+    from musegen.optimisation import set_up_cpu
     from musegen.prepare import prepare as run_prepare
 
     talk = Talk(quiet, as_json)
@@ -119,7 +120,7 @@ def train(
         wanted = override(presets.preset(preset), assignments)
     except ConfigError as error:
         raise click.UsageError(str(error)) from None
-    loop.check(wanted, every)
+    presets.check(wanted)
     if not dataset.is_prepared(data):
         prepared = Path(out) / "data"
         if dataset.is_prepared(prepared) and (Path(out) / "checkpoint.pt").exists():
@@ -129,7 +130,7 @@ def train(
             manifest = run_prepare([data], prepared, bars=wanted.representation.bars, force=True)
             talk.say("\n".join(_summary(str(prepared), manifest)))
         data = str(prepared)
-    loop.set_up_cpu(threads)
+    set_up_cpu(threads)
     with talk.bar(wanted.training.steps, "training") as bar:
         model = loop.train(
             wanted,
@@ -178,7 +179,7 @@ def _sampler(out: Path, preset: Any) -> Any:
     def draw(model: Any, step: int) -> None:
         from musegen import plot
         from musegen.midi import write_atomic
-        from musegen.train import noise
+        from musegen.optimisation import noise
 
         generator = noise(0, 0)
         x = model.decode(model.prior(8, generator), generator).cpu().numpy()

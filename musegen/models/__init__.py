@@ -15,3 +15,13 @@ class Family(NamedTuple):
 
 
 FAMILIES: dict[str, Family] = {"musicvae": Family(MusicVAE, MusicVAEConfig)}
+
+
+def family(config: object) -> str:
+    """The name of the family whose networks a config sizes."""
+    return next(name for name, one in FAMILIES.items() if isinstance(config, one.config))
+
+
+def build(config: MusicVAEConfig) -> MusicVAE:
+    """A new network of these sizes, its weights drawn by torch's global generator."""
+    return FAMILIES[family(config)].network(config)

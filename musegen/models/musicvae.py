@@ -105,6 +105,18 @@ class MusicVAE(nn.Module):
             nn.init.normal_(layer.weight, std=0.001)
             nn.init.zeros_(layer.bias)
 
+    @torch.no_grad()
+    def adopt(self, trained: MusicVAE) -> None:
+        """Take the weights of a network whose styles are the first of this one's; further styles
+        begin at the mean of the known ones.
+        """
+        weights = trained.state_dict()
+        if "style.weight" in weights:
+            known = weights["style.weight"]
+            new = len(self.style.weight) - len(known)
+            weights["style.weight"] = torch.cat([known, known.mean(0, True).expand(new, -1)])
+        self.load_state_dict(weights)
+
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Symbols [b, t] to the posterior's mean and standard deviation, [b, z] each."""
         states, (last, _) = self.encoder(self.table(x))

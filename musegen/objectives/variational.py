@@ -61,7 +61,7 @@ class ELBO:
 
     def loss(self, model: MusicVAE, batch: Batch, step: int, generator: torch.Generator) -> Losses:
         """Loss and its terms for symbols [b, t]; all in nats a sequence."""
-        x = batch.x
+        x = batch.x.long()
         mean, std = model.encode(x)
         z = mean + std * torch.randn(mean.shape, generator=generator).to(mean)
         previous = model.previous(x)
@@ -93,7 +93,7 @@ class ELBO:
         cross-entropy.
         """
         assert isinstance(model, MusicVAE)
-        x = batch.x
+        x = batch.x.long()
         mean, std = model.encode(x)
         z = mean + std * torch.randn(mean.shape, generator=generator).to(mean)
         logits = model(z, model.previous(x))

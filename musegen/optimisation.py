@@ -1,0 +1,74 @@
+"""What training does at a step besides the loss: rates, optimisers, precision, averages, noise."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import torch
+from torch import nn
+
+from musegen.objectives import Phase
+from musegen.presets import Training
+
+
+def optimiser(phase: Phase, training: Training, device: str) -> torch.optim.AdamW:
+    """The optimiser of a phase."""
+    return torch.optim.AdamW(
+        phase.parameters,
+        lr=training.lr * phase.rate,
+        betas=training.betas,
+        weight_decay=training.weight_decay,
+        fused=device != "mps",
+    )
+
+
+def learning_rate(training: Training, step: int) -> float:
+    """The rate of a step, see `Training`."""
+    rise = min(1.0, (step + 1) / training.warmup) if training.warmup else 1.0
+    along = min(1.0, step / training.steps)
+    fall = {
+        "constant": 1.0,
+        "linear": 1 - along,
+        "cosine": 0.5 * (1 + math.cos(math.pi * along)),
+        "exponential": training.decay**step,
+    }[training.schedule]
+    return rise * (training.lr_final + (training.lr - training.lr_final) * fall)
+
+
+def halved(training: Training, phase: Phase, device: str) -> bool:
+    """Whether a phase runs in bfloat16: as told, or where the device is faster with it."""
+    if phase.exact or training.precision == "fp32":
+        return False
+    if training.precision == "bf16":
+        return True
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return device == "cpu" and bool(torch.cpu._is_amx_tile_supported())
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, model: nn.Module, training: Training, step: int) -> None:
+    """Exponential moving average, short at the start so that it does not lag; buffers as they are."""
+    decay = min(training.ema, (1 + step) / (10 + step))
+    weight = 1 - decay
+    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), weight)
+    for kept, new in zip(average.buffers(), model.buffers(), strict=True):
+        kept.copy_(new)
+
+
+def noise(*place: int) -> torch.Generator:
+    """A generator whose numbers depend on nothing but its place, such as (seed, step, ...)."""
+    return torch.Generator().manual_seed(random.Random(str(place)).getrandbits(63))
+
+
+def best_device() -> str:
+    """The GPU when there is one, else the CPU."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def set_up_cpu(threads: int | None = None) -> None:
+    """Settings that matter on CPUs: denormals are flushed (up to 8 times faster), and threads."""
+    torch.set_flush_denormal(True)
+    if threads:
+        torch.set_num_threads(threads)
