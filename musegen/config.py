@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import inspect
 import json
+import re
 import types
 import typing
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -129,3 +131,32 @@ def override(config: T, assignments: typing.Iterable[str]) -> T:
                 place[at] = value
             place = place[at]
     return from_dict(type(config), data)
+
+
+def describe(config: Any, path: str = "") -> list[tuple[str, Any, str]]:
+    """Every field below a dataclass: its path, value, and meaning from the class's docstring."""
+    found = []
+    meanings = _meanings(type(config))
+    for f in dataclasses.fields(config):
+        value = getattr(config, f.name)
+        if dataclasses.is_dataclass(value):
+            found += describe(value, f"{path}{f.name}.")
+        else:
+            found.append((path + f.name, value, meanings.get(f.name, "")))
+    return found
+
+
+def _meanings(cls: type) -> dict[str, str]:
+    """The "Attributes:" of a docstring, as the name of each and its text in one line."""
+    _, _, listed = inspect.cleandoc(cls.__doc__ or "").partition("Attributes:\n")
+    found: dict[str, str] = {}
+    for line in listed.splitlines():
+        start = re.match(r" {4}(\w+): (.*)", line)
+        if start:
+            name = start[1]
+            found[name] = start[2]
+        elif found and line.startswith(" " * 8):
+            found[name] += " " + line.strip()
+        elif line.strip():
+            break
+    return found

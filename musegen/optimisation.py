@@ -8,6 +8,7 @@ import random
 import torch
 from torch import nn
 
+from musegen.errors import MusegenError
 from musegen.objectives import Phase
 from musegen.presets import Training
 
@@ -37,19 +38,25 @@ def learning_rate(training: Training, step: int) -> float:
 
 
 def halved(training: Training, phase: Phase, device: str) -> bool:
-    """Whether a phase runs in bfloat16: as told, or where the device is faster with it."""
+    """Whether a phase runs in bfloat16: as told, or where the device is faster with it.
+
+    Raises:
+        MusegenError: told so on a CPU that cannot.
+    """
     if phase.exact or training.precision == "fp32":
         return False
-    if training.precision == "bf16":
+    if device == "cpu":
+        if training.precision == "auto":
+            return bool(torch.cpu._is_amx_tile_supported())
+        if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+            raise MusegenError("this CPU has no bfloat16; use --set training.precision=fp32")
         return True
-    if device == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return device == "cpu" and bool(torch.cpu._is_amx_tile_supported())
+    return training.precision == "bf16" or (device == "cuda" and torch.cuda.is_bf16_supported())
 
 
 @torch.no_grad()
 def update_average(average: nn.Module, model: nn.Module, training: Training, step: int) -> None:
-    """Exponential moving average, short at the start so that it does not lag; buffers as they are."""
+    """Exponential moving average, short at the start so that it does not lag; buffers copied."""
     decay = min(training.ema, (1 + step) / (10 + step))
     weight = 1 - decay
     torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), weight)

@@ -18,6 +18,8 @@ from musegen.errors import ModelError
 from musegen.midi import write_atomic
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from musegen.models.musicvae import MusicVAE
     from musegen.representations.events import Melody
 
@@ -130,7 +132,7 @@ def load(name: str | Path = DEFAULT) -> Bundle:
 
 def save(
     folder: str | Path,
-    model: MusicVAE,
+    model: nn.Module,
     representation: Melody,
     info: Mapping[str, Any],
     *,
@@ -141,6 +143,7 @@ def save(
     import torch
 
     from musegen.cards import card
+    from musegen.models import family
 
     folder = Path(folder)
     weights = {
@@ -150,7 +153,7 @@ def save(
     data = safetensors.torch.save(weights)
     config = {
         "format": FORMAT,
-        "family": "musicvae",
+        "family": family(model.config),
         "model": to_dict(model.config),
         "representation": to_dict(representation),
         "sha256": hashlib.sha256(data).hexdigest(),

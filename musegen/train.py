@@ -3,8 +3,8 @@
 Every random number is a function of (seed, step, process, part of the batch), so nothing but
 weights, optimisers and averages has to be saved to go on bit for bit. Several processes
 (`torchrun`) each take their slice of a larger batch and average their gradients in one flat
-all_reduce after the backward, which is right for penalties on gradients too (DistributedDataParallel
-is not); only the first one writes.
+all_reduce after the backward, which is right for penalties on gradients too, as
+DistributedDataParallel is not; only the first one writes.
 """
 
 from __future__ import annotations
@@ -227,25 +227,26 @@ def one_step(
     """One update of every phase that is due; returns its losses as numbers."""
     found: dict[str, float] = {}
     kind = batch.x.device.type
-    parts = [Batch(*p) for p in zip(*(t.chunk(training.accumulate) for t in batch), strict=True)]
-    for phase, optimiser in zip(phases, optimisers, strict=True):
+    chunks = [t.chunk(training.accumulate) for t in batch if t is not None]
+    parts = [Batch(*p) for p in zip(*chunks, strict=True)]
+    for phase, adam in zip(phases, optimisers, strict=True):
         if not phase.due(step):
             continue
         prefix = f"{phase.name} " if len(phases) > 1 else ""
-        optimiser.zero_grad()
-        for group in optimiser.param_groups:
+        adam.zero_grad()
+        for group in adam.param_groups:
             group["lr"] = learning_rate(training, step) * phase.rate
         for i, part in enumerate(parts):
             share = len(part.x) / len(batch.x)
             with torch.autocast(kind, torch.bfloat16, enabled=halved(training, phase, kind)):
                 losses = phase.loss(part, step, noise(seed, step, distributed.rank(), i))
-            (losses["loss"] * share).backward()  # type: ignore[no-untyped-call]
+            (losses["loss"] * share).backward()
             for k, v in losses.items():
                 found[prefix + k] = found.get(prefix + k, 0.0) + float(v.detach()) * share
         distributed.mean_gradients(phase.parameters)
         norm = nn.utils.clip_grad_norm_(phase.parameters, training.clip or math.inf)
         if torch.isfinite(norm):
-            optimiser.step()
+            adam.step()
             phase.after()
     return found
 

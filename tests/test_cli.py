@@ -301,9 +301,11 @@ def test_plot_draws_beside_the_file_or_elsewhere(cli, tmp_path: Path) -> None:
 
 def test_presets_lists_all_or_every_field_of_one(cli) -> None:
     assert set(cli("presets", "--json").json["presets"]) == set(musegen_presets())
-    one = cli("presets", "cat-mel_2bar_small", "--json").json["preset"]
-    assert one["model"]["decoder"] == [256, 256]
-    assert json.loads(cli("presets", "cat-mel_2bar_small").out) == one
+    one = cli("presets", "cat-mel_2bar_small", "--json").json
+    assert one["preset"]["model"]["decoder"] == [256, 256]
+    assert one["meanings"]["training.batch"].startswith("windows a step")
+    words = cli("presets", "cat-mel_2bar_small").out
+    assert "model.decoder = [256, 256]\n    units of each layer of the decoder LSTM." in words
 
 
 def musegen_presets() -> list[str]:

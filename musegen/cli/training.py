@@ -60,17 +60,35 @@ def _summary(out: str, manifest: dict[str, Any]) -> list[str]:
 @click.argument("name", required=False)
 @talk_options
 def presets(name: str | None, as_json: bool, quiet: bool) -> None:
-    """List the presets, or print every field of one."""
+    """List the presets, or print every field of one with its meaning.
+
+    \b
+    Examples:
+      musegen presets
+      musegen presets melody_2bar_small
+    """
+    import textwrap
+
     from musegen import presets as table
-    from musegen.config import to_dict
+    from musegen.config import describe, to_dict
 
     talk = Talk(quiet, as_json)
-    if name:
-        data = to_dict(table.preset(name))
-        talk.result("presets", {"name": name, "preset": data}, [json.dumps(data, indent=1)])
+    if not name:
+        abouts = {key: make().about for key, make in table.PRESETS.items()}
+        talk.result("presets", {"presets": abouts}, [f"{k}: {v}" for k, v in abouts.items()])
         return
-    abouts = {key: make().about for key, make in table.PRESETS.items()}
-    talk.result("presets", {"presets": abouts}, [f"{k}: {v}" for k, v in abouts.items()])
+    wanted = table.preset(name)
+    fields = describe(wanted)
+    lines = [f"{name}: {wanted.about}", "change a field with: --set FIELD=VALUE"]
+    for path, value, meaning in fields[1:]:  # the first says what it is about
+        text = f"{path} = {json.dumps(value)}"
+        lines += [
+            text,
+            *textwrap.wrap(meaning, 92, initial_indent="    ", subsequent_indent="    "),
+        ]
+    meanings = {path: meaning for path, _, meaning in fields}
+    data = {"name": name, "preset": to_dict(wanted), "meanings": meanings}
+    talk.result("presets", data, lines)
 
 
 @click.command()
@@ -86,7 +104,10 @@ def presets(name: str | None, as_json: bool, quiet: bool) -> None:
     type=click.IntRange(1),
     help="Steps between checkpoints.",
 )
+@click.option("--init", help="Model whose weights are the start (a shipped one, or a path).")
+@click.option("--device", type=click.Choice(["cpu", "cuda", "mps"]), help="The best by default.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.")
+@click.option("--tensorboard", is_flag=True, help="Write event files too (extra [tensorboard]).")
 @talk_options
 def train(
     preset: str,
@@ -95,7 +116,10 @@ def train(
     assignments: tuple[str, ...],
     seed: int,
     every: int,
+    init: str | None,
+    device: str | None,
     threads: int | None,
+    tensorboard: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -107,46 +131,47 @@ def train(
     \b
     Examples:
       musegen train melody_2bar_small --data data/melody --out runs/first
-      musegen train melody_2bar_small --data my-midi --out runs/mine --set training.steps=2000
+      musegen train melody_2bar_small --data my-midi --out runs/mine --init melody-2bar \\
+          --set training.steps=1000 --set training.lr=0.0005
+      torchrun --nproc-per-node 8 -m musegen train melody_2bar_big --data data/melody --out runs/big
     """
-    from musegen import dataset, presets
+    from musegen import dataset, distributed, presets, pretrained, runs
     from musegen import train as loop
+    from musegen.cards import training_info
     from musegen.config import ConfigError, override
     from musegen.optimisation import set_up_cpu
-    from musegen.prepare import prepare as run_prepare
 
-    talk = Talk(quiet, as_json)
     try:
         wanted = override(presets.preset(preset), assignments)
     except ConfigError as error:
         raise click.UsageError(str(error)) from None
     presets.check(wanted)
-    if not dataset.is_prepared(data):
-        prepared = Path(out) / "data"
-        if dataset.is_prepared(prepared) and (Path(out) / "checkpoint.pt").exists():
-            talk.say(f"going on with {prepared}")
-        else:
-            talk.say(f"preparing {data}")
-            manifest = run_prepare([data], prepared, bars=wanted.representation.bars, force=True)
-            talk.say("\n".join(_summary(str(prepared), manifest)))
-        data = str(prepared)
+    begin = pretrained.load(init) if init else None
     set_up_cpu(threads)
-    with talk.bar(wanted.training.steps, "training") as bar:
-        model = loop.train(
-            wanted,
-            dataset.load(data, "train"),
-            dataset.load(data, "valid"),
-            out,
-            seed=seed,
-            every=every,
-            report=_Reporter(talk, bar),
-            watch=_sampler(Path(out), wanted),
-        )
-    from musegen.cards import training_info
-    from musegen.pretrained import save
-
-    info = training_info(Path(data), Path(out), preset)
-    bundle = save(Path(out) / "bundle", model, wanted.representation, info, force=True)
+    with distributed.processes(device) as device_here:
+        first = distributed.rank() == 0
+        talk = Talk(quiet or not first, as_json)
+        folder = _prepared(data, Path(out), wanted.representation.bars, talk)
+        writer = runs.tensorboard(Path(out)) if tensorboard and first else None
+        with talk.bar(wanted.training.steps, "training") as bar:
+            model = loop.train(
+                wanted,
+                dataset.load(folder, "train"),
+                dataset.load(folder, "valid"),
+                out,
+                seed=seed,
+                device=device_here,
+                every=every,
+                init=begin,
+                report=_Reporter(talk, bar, writer),
+                watch=_sampler(Path(out), wanted),
+            )
+        if writer:
+            writer.close()
+        if not first:
+            return
+    info = training_info(Path(folder), Path(out), preset)
+    bundle = pretrained.save(Path(out) / "bundle", model, wanted.representation, info, force=True)
     talk.result(
         "train",
         {"bundle": str(bundle), "info": info},
@@ -154,16 +179,39 @@ def train(
     )
 
 
+def _prepared(data: str, out: Path, bars: int, talk: Talk) -> str:
+    """The prepared folder: `data` itself, or what is made of it inside the run's folder."""
+    from musegen import dataset, distributed
+    from musegen.prepare import prepare as run_prepare
+
+    if dataset.is_prepared(data):
+        return data
+    prepared = out / "data"
+    if dataset.is_prepared(prepared) and (out / "checkpoint.pt").exists():
+        talk.say(f"going on with {prepared}")
+    elif distributed.rank() == 0:
+        talk.say(f"preparing {data}")
+        manifest = run_prepare([data], prepared, bars=bars, force=True)
+        talk.say("\n".join(_summary(str(prepared), manifest)))
+    distributed.wait()
+    return str(prepared)
+
+
 class _Reporter:
     """Losses on the bar, held-out figures on lines of their own."""
 
-    def __init__(self, talk: Talk, bar: Any) -> None:
-        self.talk, self.bar = talk, bar
+    def __init__(self, talk: Talk, bar: Any, writer: Any = None) -> None:
+        self.talk, self.bar, self.writer = talk, bar, writer
 
     def __call__(self, progress: Any) -> None:
         self.bar.n = progress.step
         self.bar.set_postfix({k: f"{v:.3g}" for k, v in progress.losses.items()}, refresh=False)
         self.bar.update(0)
+        if self.writer:
+            named = {"train": progress.losses, "held out": progress.held_out}
+            for kind, figures in named.items():
+                for key, value in figures.items():
+                    self.writer.add_scalar(f"{kind}/{key}", value, progress.step)
         if progress.held_out:
             figures = "  ".join(f"{k} {v:.4g}" for k, v in progress.held_out.items())
             text = f"step {progress.step}: held out {figures}"

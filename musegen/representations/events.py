@@ -47,7 +47,10 @@ def monophonic(notes: Notes) -> Notes:
 class Melody:
     """Monophonic melody of `bars` bars of 4/4 as uint8 [16 * bars], values 0 to 89.
 
-    `velocity` and `qpm` are what decoded scores get, since the symbols hold neither.
+    Attributes:
+        bars: bars of 4/4 in a segment.
+        velocity: of decoded notes, 1 to 127, since the symbols hold none.
+        qpm: tempo of decoded scores in quarter notes a minute.
     """
 
     bars: int = 2
@@ -71,8 +74,12 @@ class Melody:
         rows = [t.notes for t in score.tracks if not t.is_drum]
         notes = np.concatenate(rows) if rows else np.zeros((0, 4), np.int64)
         steps = quantise(notes, score.ppq)
-        fits = (steps[:, ONSET] < self.steps) & (steps[:, PITCH] >= LOWEST)
-        return steps[fits & (steps[:, PITCH] <= HIGHEST)]
+        return steps[self.holds(steps)]
+
+    def holds(self, notes: Notes) -> NDArray[np.bool_]:
+        """Which notes, in steps, begin within the segment and its range of pitches."""
+        fits = (notes[:, ONSET] < self.steps) & (notes[:, PITCH] >= LOWEST)
+        return fits & (notes[:, PITCH] <= HIGHEST)
 
     def encode_steps(self, notes: Notes) -> NDArray[np.uint8]:
         """Notes whose times are steps already, all within the segment, as uint8 [steps]."""
