@@ -7,13 +7,14 @@ to a network is the business of `musegen.representations`.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from musegen.representations.events import STEPS_PER_BAR, monophonic, quantise
-from musegen.score import DURATION, ONSET, PITCH, Notes, Score, Track
+from musegen.representations.trio import TRIO
+from musegen.score import DURATION, ONSET, PITCH, Notes, Score, Track, as_notes
 
 _MELODY_NAME = re.compile(r"melod|vocal|voice|lead|sopran|sing|flute|violin|\bright\b|upper|^up\b")
 _OTHER_NAME = re.compile(r"bass|drum|perc|chord|pad|accomp|rhythm|bridge|piano left|\bleft\b|lower")
@@ -61,14 +62,55 @@ def _likelihood(score: Score, track: Track) -> float:
     line = monophonic(track.notes)
     alone = len(line) / len(track)
     held = line[:, DURATION].sum() / max(1, track.notes[:, DURATION].sum())
-    lines = score.bar_lines()
-    active = len(np.unique(np.searchsorted(lines, line[:, ONSET], "right"))) / (len(lines) - 1)
+    active = _active(score, track)
     height = -abs(line[:, PITCH].mean() - 74) / 12
     name = track.name.lower()
     named = 2.0 * bool(_MELODY_NAME.search(name)) - 2.0 * bool(_OTHER_NAME.search(name))
     bass = -1.5 * (32 <= track.program < 40)
     variety = min(len(np.unique(line[:, PITCH])), 8) / 8
     return named + bass + alone + held + 1.5 * active + height + variety
+
+
+def _active(score: Score, track: Track) -> float:
+    """The share of bars in which a track begins a note."""
+    lines = score.bar_lines()
+    bars = np.unique(np.searchsorted(lines, track.notes[:, ONSET], "right"))
+    return len(bars) / (len(lines) - 1)
+
+
+def trio_tracks(score: Score) -> Score:
+    """A song as melody, bass and drums, the tracks of `Trio`; what there is none of stays empty.
+
+    The bass is the lowest note of each sixteenth in the tracks with programs of a bass (32-39),
+    where there are none in the track that is lowest on the whole. The melody is the likeliest of
+    the other tracks that play one note at a time (nine onsets of ten) in half of the bars, else the
+    highest note of each sixteenth in all of them. Notes keep their times.
+    """
+    pitched = [t for t in score.tracks if not t.is_drum and len(t)]
+    bass = [t for t in pitched if TRIO.place(t) == 1]
+    if not bass and len(pitched) > 1:
+        bass = [min(pitched, key=lambda t: float(np.median(t.notes[:, PITCH])))]
+    others = [t for t in pitched if not any(t is b for b in bass)]
+    lines = [
+        t for t in others if len(monophonic(t.notes)) >= 0.9 * len(t) and _active(score, t) >= 0.5
+    ]
+    melody = [max(lines, key=lambda t: _likelihood(score, t))] if lines else others
+    drums = [t.notes for t in score.tracks if t.is_drum]
+    parts = (
+        _edge(melody, score.ppq, 1),
+        _edge(bass, score.ppq, -1),
+        np.concatenate([as_notes([]), *drums]),
+    )
+    named = zip(TRIO.parts, parts, strict=True)
+    return replace(score, tracks=tuple(Track(n, p.program, p.is_drum, p.name) for p, n in named))
+
+
+def _edge(tracks: list[Track], ppq: int, side: int) -> Notes:
+    """The highest (`side` 1) or lowest (-1) note of each sixteenth, the longest of equals."""
+    notes = np.concatenate([as_notes([]), *(t.notes for t in tracks)])
+    step = quantise(notes, ppq)[:, ONSET]
+    order = np.lexsort((-notes[:, DURATION], -side * notes[:, PITCH], step))
+    return notes[order[np.unique(step[order], return_index=True)[1]]]
 
 
 def bar_runs(score: Score) -> list[NDArray[np.int64]]:

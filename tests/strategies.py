@@ -68,6 +68,20 @@ def normal_scores(fewest: int = 1) -> st.SearchStrategy[Score]:
     )
 
 
+def drum_scores() -> st.SearchStrategy[Score]:
+    """Scores of several tracks whose notes come close to each other, at several resolutions."""
+    hits = st.tuples(
+        st.integers(0, 2000),
+        st.integers(1, 300),
+        st.integers(0, 127) | st.sampled_from([36, 35, 38, 42, 46, 49]),
+        st.integers(1, 127),
+    )
+    some = st.lists(hits, max_size=20)
+    track = st.builds(Track, some, st.integers(0, 127), st.sampled_from([True, True, False]))
+    tracks = st.lists(track, max_size=3).map(tuple)
+    return st.builds(Score, tracks, st.sampled_from([24, 89, 220, 480, 960]))
+
+
 def one_track(notes: Any, **rest: Any) -> Score:
     """A score of one track."""
     return Score((Track(notes),), **rest)

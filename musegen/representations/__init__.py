@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
+from musegen.representations.chords import Chords
+from musegen.representations.drums import Drums
 from musegen.representations.events import Melody
-from musegen.score import Score
+from musegen.representations.groove import Groove
+from musegen.representations.trio import Trio
+from musegen.representations.tuples import Tuples
+from musegen.score import Notes, Score
 
 
 class Representation(Protocol):
-    """`decode(encode(s)) == project(s)` for every segment `s` that `encode` accepts."""
+    """A frozen dataclass whose fields are its config.
+
+    Two laws hold: `decode(encode(s)) == project(s)` for every segment `s`, and
+    `encode(decode(x)) == x` for every canonical `x`, that is, for every `x` that `encode` gives.
+    """
 
     def encode(self, score: Score) -> NDArray[Any]:
-        """Score segment to array."""
+        """A segment that starts at tick 0 as an array."""
         ...
 
     def decode(self, array: NDArray[Any]) -> Score:
@@ -25,5 +35,18 @@ class Representation(Protocol):
         """The part of a segment that the representation can hold."""
         ...
 
+    def encode_windows(self, notes: Notes, owner: NDArray[np.integer], n: int) -> NDArray[Any]:
+        """Notes [m, 4 or 5] in the representation's own steps of `n` windows as [n, ...]; `owner`
+        [m] tells whose each is.
+        """
+        ...
 
-REPRESENTATIONS: dict[str, type[Melody]] = {"melody": Melody}
+
+REPRESENTATIONS: dict[str, type[Representation]] = {
+    "melody": Melody,
+    "drums": Drums,
+    "trio": Trio,
+    "groove": Groove,
+    "chords": Chords,
+    "tuples": Tuples,
+}

@@ -1,0 +1,228 @@
+"""Chord symbols after Harte et al. (ISMIR 2005), and as arrays of one row a beat.
+
+A label is a root, a shorthand, more or fewer degrees in parentheses, and a bass degree:
+"C:maj", "Gb:maj(9)", "B:min7", "G:sus4(b7)", "E:maj/3", "A:min(*5)", "D:(3,b7)"; "N" is no chord.
+The bass always sounds, whether the chord has it or not (as mir_eval counts).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from musegen.representations.tracks import TRACK
+from musegen.score import DURATION, ONSET, PITCH, Notes, Score
+
+NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
+SHORTHANDS = {  # Harte's, then those that mir_eval adds; what sounds above the root
+    "maj": "3 5",
+    "min": "b3 5",
+    "dim": "b3 b5",
+    "aug": "3 #5",
+    "sus4": "4 5",
+    "sus2": "2 5",
+    "maj7": "3 5 7",
+    "min7": "b3 5 b7",
+    "7": "3 5 b7",
+    "dim7": "b3 b5 bb7",
+    "hdim7": "b3 b5 b7",
+    "minmaj7": "b3 5 7",
+    "maj6": "3 5 6",
+    "min6": "b3 5 6",
+    "9": "3 5 b7 9",
+    "maj9": "3 5 7 9",
+    "min9": "b3 5 b7 9",
+    "5": "5",
+    "1": "",
+    "11": "3 5 b7 9 11",
+    "min11": "b3 5 b7 9 11",
+    "13": "3 5 b7 9 11 13",
+    "maj13": "3 5 7 9 11 13",
+    "min13": "b3 5 b7 9 11 13",
+}
+_ROOTS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+_MAJOR = (0, 2, 4, 5, 7, 9, 11)
+_DEGREE = r"[b#]*(?:1[0-3]|[1-9])"
+_LABEL = re.compile(
+    r"(?P<letter>[A-G])(?P<accidentals>[b#]*)"
+    rf"(:(?!/|$)(?P<shorthand>{'|'.join(SHORTHANDS)})?"
+    rf"(\((?P<degrees>\*?{_DEGREE}(,\*?{_DEGREE})*)\))?)?(/(?P<bass>{_DEGREE}))?"
+)
+# How canonical labels name the semitones above a root, as additions and as bass notes.
+_ADDED = ("1", "b9", "9", "#9", "3", "11", "#11", "5", "b13", "13", "b7", "7")
+_BASS = ("1", "b2", "2", "b3", "3", "4", "b5", "5", "b6", "6", "b7", "7")
+
+
+class Chord(NamedTuple):
+    """Root and bass as pitch classes 0-11, and the set of pitch classes that sound."""
+
+    root: int
+    tones: frozenset[int]
+    bass: int
+
+
+@cache
+def parse(label: str) -> Chord | None:
+    """A label in Harte's syntax; None for "N", and for "X", which mir_eval has for unknown ones.
+
+    Raises:
+        ValueError: it is not a label.
+    """
+    if label in ("N", "X"):
+        return None
+    found = _LABEL.fullmatch(label)
+    if not found:
+        raise ValueError(
+            f"{label!r} is not a chord; write for example C:maj, Bb:min7, G:sus4(b7), E:maj/3 or N"
+        )
+    shorthand = found["shorthand"] or ("1" if found["degrees"] else "maj")
+    degrees = set(_SEMITONES[shorthand])
+    for degree in (found["degrees"] or "").split(","):
+        if degree.startswith("*"):
+            degrees.discard(_semitones(degree[1:]))
+        elif degree:
+            degrees.add(_semitones(degree))
+    root = _ROOTS[found["letter"]] + _accidentals(found["accidentals"])
+    bass = _semitones(found["bass"] or "1")
+    degrees.add(bass)
+    return Chord(root % 12, frozenset((root + d) % 12 for d in degrees), (root + bass) % 12)
+
+
+def _accidentals(marks: str) -> int:
+    return marks.count("#") - marks.count("b")
+
+
+def _semitones(degree: str) -> int:
+    """A degree as semitones above the root: "b3" is 3, "9" is 2."""
+    number = degree.lstrip("b#")
+    return (_MAJOR[(int(number) - 1) % 7] + _accidentals(degree)) % 12
+
+
+@cache
+def name(chord: Chord | None) -> str:
+    """The canonical label: the largest shorthand within the chord, and what it lacks as degrees."""
+    if chord is None:
+        return "N"
+    root, tones, bass = chord
+    degrees = {(t - root) % 12 for t in tones | {bass}}
+    within = [s for s, held in _SEMITONES.items() if held <= degrees | {0}]
+    shorthand = max(within, key=lambda s: len(_SEMITONES[s]))
+    more = ["*1"] * (0 not in degrees)
+    more += [_ADDED[d] for d in sorted(degrees - _SEMITONES[shorthand])]
+    listed = f"({','.join(more)})" if more else ""
+    slash = f"/{_BASS[(bass - root) % 12]}" if bass != root else ""
+    return f"{NAMES[root]}:{shorthand}{listed}{slash}"
+
+
+_SEMITONES = {s: {0, *map(_semitones, held.split())} for s, held in SHORTHANDS.items()}
+
+
+@dataclass(frozen=True)
+class Chords:
+    """The chord symbols of `beats` quarters as uint8 [beats, 36] or [beats, 13], values 0 and 1.
+
+    Attributes:
+        beats: quarters in a segment.
+        layout: "full" is root, tones and bass, 12 pitch classes from C each, as Polyffusion has
+            them (Min et al. 2023); "triad" is the root and whether the chord is minor, as MidiNet
+            has them (Yang et al. 2017). No chord is all zeros.
+        qpm: tempo of decoded scores.
+    """
+
+    beats: int = 32
+    layout: Literal["full", "triad"] = "full"
+    qpm: float = 120.0
+
+    def notes(self, score: Score) -> Notes:
+        """The chord symbols of a segment that starts at tick 0 as notes [m, 5] in quarters: track 0
+        has the roots, 1 the tones and 2 the basses, pitches are pitch classes, velocity is 1.
+        """
+        rows = []
+        for (start, label), (end, _) in pairwise([*self._changes(score), (self.beats, "N")]):
+            chord = parse(label)
+            if chord:
+                sounding = [
+                    (chord.root, 0),
+                    *((t, 1) for t in sorted(chord.tones)),
+                    (chord.bass, 2),
+                ]
+                rows += [(start, end - start, pitch, 1, track) for pitch, track in sounding]
+        return np.array(rows, np.int64).reshape(-1, 5)
+
+    def _changes(self, score: Score) -> list[tuple[int, str]]:
+        """Symbols at the nearest quarters, from 0 on; of two at one quarter the last counts."""
+        at = {0: "N"}
+        for tick, label in score.chords:
+            at[(2 * tick + score.ppq) // (2 * score.ppq)] = label
+        return [(beat, label) for beat, label in sorted(at.items()) if beat < self.beats]
+
+    def encode(self, score: Score) -> NDArray[np.uint8]:
+        """The chord symbols of a segment as uint8 [beats, 36] or [beats, 13].
+
+        Raises:
+            ValueError: a label is none.
+        """
+        notes = self.notes(score)
+        return self.encode_windows(notes, np.zeros(len(notes), np.int64), 1)[0]
+
+    def encode_windows(self, notes: Notes, owner: NDArray[np.integer], n: int) -> NDArray[np.uint8]:
+        """Rows of `notes` of `n` windows, `owner` [m] telling whose: uint8 [n, beats, 36 or 13]."""
+        rows, owner = np.asarray(notes, np.int64), np.asarray(owner)
+        first, last = (rows[:, ONSET] + held for held in (0, rows[:, DURATION]))
+        lasts = np.maximum(np.minimum(last, self.beats) - first, 0)
+        row = np.repeat(np.arange(len(rows)), lasts)
+        beat = first[row] + np.arange(len(row)) - (np.cumsum(lasts) - lasts)[row]
+        x = np.zeros((n, self.beats, 36), np.uint8)
+        x[owner[row], beat, 12 * rows[row, TRACK] + rows[row, PITCH]] = 1
+        if self.layout == "full":
+            return x
+        of, root = np.nonzero(x[:, :, :12].reshape(-1, 12))
+        tones = x[:, :, 12:24].reshape(-1, 12)
+        minor = np.zeros(n * self.beats, np.uint8)
+        minor[of] = tones[of, (root + 3) % 12] & ~tones[of, (root + 4) % 12]
+        return np.concatenate([x[:, :, :12], minor.reshape(n, -1, 1)], -1)
+
+    def decode(self, array: NDArray[np.integer]) -> Score:
+        """Rows [beats, 36] or [beats, 13] to a score of chord symbols without notes, 480 ticks a
+        quarter. A row without a root is no chord, one without a bass has its root there.
+        """
+        x = np.asarray(array) != 0
+        changes = np.flatnonzero(np.append(True, (x[1:] != x[:-1]).any(axis=1))[: len(x)])
+        return self._score((int(beat), name(self._chord(x[beat]))) for beat in changes)
+
+    def _chord(self, row: NDArray[np.bool_]) -> Chord | None:
+        """The chord of one row."""
+        if not row[:12].any():
+            return None
+        root = int(row[:12].argmax())
+        if self.layout == "triad":
+            return parse(f"{NAMES[root]}:{'min' if row[12] else 'maj'}")
+        bass = int(row[24:].argmax()) if row[24:].any() else root
+        return Chord(root, frozenset(np.flatnonzero(row[12:24]).tolist()), bass)
+
+    def project(self, score: Score) -> Score:
+        """Canonical labels at the nearest quarters; major and minor triads alone for "triad"."""
+        return self._score((at, self._canonical(label)) for at, label in self._changes(score))
+
+    def _canonical(self, label: str) -> str:
+        chord = parse(label)
+        if chord is None or self.layout == "full":
+            return name(chord)
+        above = {(t - chord.root) % 12 for t in chord.tones}
+        return f"{NAMES[chord.root]}:{'min' if 3 in above and 4 not in above else 'maj'}"
+
+    def _score(self, changes: Iterable[tuple[int, str]]) -> Score:
+        """Labels at quarters as a score of `beats` quarters; what says nothing new is left out."""
+        chords: list[tuple[int, str]] = []
+        for beat, label in changes:
+            if not chords or chords[-1][1] != label:
+                chords.append((beat * 480, label))
+        length = self.beats * 480
+        return Score(tempos=((0, self.qpm),), chords=tuple(chords), length=length)
