@@ -6,7 +6,7 @@ Conventions: times are integer ticks (`ppq` ticks to a quarter note), pitches ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,58 @@ def as_notes(rows: ArrayLike) -> Notes:
     return notes
 
 
+def changes(events: Iterable[tuple[Any, ...]], *default: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Events (tick, ...) in order, the last at a tick winning, repeats dropped; before the first
+    one holds the default, if there is one."""
+    at = {e[0]: e for e in [*default, *sorted(events, key=lambda e: e[0])]}
+    kept: list[tuple[Any, ...]] = []
+    for e in at.values():
+        if not kept or kept[-1][1:] != e[1:]:
+            kept.append(e)
+    return tuple(kept)
+
+
+def metre_map(
+    bars: Sequence[tuple[int, int, tuple[int, int] | None]], ppq: int
+) -> tuple[tuple[int, int, int], ...]:
+    """The metre map that has its bar lines where given bars begin, the inverse of `bar_lines`.
+
+    A bar that is not as long as its metre says gets a metre of its own length (1/4 for a quarter);
+    two short ones that make a whole together, as around a repeat sign, are one bar; a length that
+    is no metre repeats the metre at the next bar line, since a metre change always starts a bar.
+
+    Args:
+        bars: (tick where it begins, ticks, its metre or None), in order and without gaps.
+        ppq: ticks in a quarter note.
+    """
+    kept: list[tuple[int, int, int]] = []
+    joined = False
+    for i, (start, ticks, metre) in enumerate(bars):
+        if joined:
+            joined = False
+            continue
+        whole = 4 * ppq * metre[0] // metre[1] if metre else 0
+        if metre and ticks < whole and i + 1 < len(bars) and bars[i + 1][2] == metre:
+            joined = ticks + bars[i + 1][1] == whole
+        ends = i + 1 == len(bars) and ticks < whole
+        if not (metre and (joined or ends or ticks == whole)):
+            metre = _as_metre(ticks, ppq) or metre or (4, 4)
+        if kept and kept[-1][1:] == metre:
+            bar = max(1, round(4 * ppq * metre[0] / metre[1]))
+            if (start - kept[-1][0]) % bar == 0:
+                continue
+        kept.append((start, *metre))
+    return tuple(kept) or ((0, 4, 4),)
+
+
+def _as_metre(ticks: int, ppq: int) -> tuple[int, int] | None:
+    for den in (4, 8, 16, 32, 64):
+        num, rest = divmod(ticks * den, 4 * ppq)
+        if not rest and 0 < num < 256:
+            return num, den
+    return None
+
+
 @dataclass(frozen=True, eq=False)
 class Track:
     """One instrument: `notes` int64 [n, 4] as in `as_notes`, `program` of General MIDI, 0-127."""
@@ -52,6 +104,13 @@ class Track:
     def __post_init__(self) -> None:
         """Sort the notes and freeze them."""
         object.__setattr__(self, "notes", as_notes(self.notes))
+
+    @classmethod
+    def of_sorted(cls, notes: Notes, program: int, is_drum: bool, name: str) -> Track:
+        """A track of notes that are as `as_notes` makes them: neither checked nor copied."""
+        track = cls.__new__(cls)
+        track.__dict__.update(notes=notes, program=program, is_drum=is_drum, name=name)
+        return track
 
     def __eq__(self, other: object) -> bool:
         """Same notes, program, drum flag and name."""

@@ -18,11 +18,11 @@ FILES = {
 
 # A module imports only those before it.
 ORDER = """
-version errors score abc musicxml formats smf config midi
+version errors instruments score abc assemble archive harmony notation musicxml formats smf config midi
 representations.events representations.tracks representations.pianoroll representations.drums
 representations.trio representations.groove representations.chords representations.tuples
 representations interop segment metrics rollmetrics melody
-readers corpora windows shards cluster prepare dataset leakage
+containers grid readers catalogue corpora windows shards cluster prepare dataset leakage
 sampling layers models.musicvae models
 objectives objectives.variational objectives.adversarial objectives.diffusion
 presets cards pretrained distributed runs optimisation train plot pipeline evaluate
@@ -36,7 +36,7 @@ ONLY = {
     "symusic": {"midi"},
     "mido": {"midi"},
     "matplotlib": {"plot"},
-    "music21": {"abc", "corpora", "readers"},
+    "music21": {"abc", "corpora"},
     "muspy": {"interop"},
     "pypianoroll": {"interop"},
     "pretty_midi": {"interop"},
