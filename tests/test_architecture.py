@@ -22,7 +22,7 @@ version errors instruments score abc assemble archive harmony notation musicxml 
 representations.events representations.tracks representations.pianoroll representations.drums
 representations.trio representations.groove representations.chords representations.tuples
 representations interop segment metrics rollmetrics melody
-containers grid readers catalogue corpora windows shards cluster prepare dataset leakage
+containers grid readers catalogue corpora windows shards workers cluster split prepare dataset leakage
 sampling layers models.musicvae models
 objectives objectives.variational objectives.adversarial objectives.diffusion
 presets cards pretrained distributed runs optimisation train plot pipeline evaluate

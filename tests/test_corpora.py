@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from strategies import one_track
 
 from musegen import abc, corpora, midi
-from musegen.corpora import Reject, Song, on_beats
+from musegen.corpora import Reject, Song
 from musegen.errors import InputError
+from musegen.grid import on_beats
 from musegen.score import Score, Track
 from musegen.segment import step_runs
 
@@ -176,8 +177,8 @@ def test_sources_that_hold_nothing(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for path, said in [
         (tmp_path / "none", "no such folder or corpus"),
-        (tmp_path / "text.mid", "expected a folder or a zip"),
-        (tmp_path / "empty", "holds no .mid files"),
+        (tmp_path / "text.mid", "expected a folder or a zip or tar"),
+        (tmp_path / "empty", "holds no music files"),
     ]:
         with pytest.raises(InputError, match=said) as caught:
             all_of(path)
