@@ -32,6 +32,7 @@ class Corpus:
         layouts: pairs of patterns: a file that marks a folder as this corpus, and the names of its
             pieces. The first that fits is taken. Without any, the corpus comes with a package.
         version: pattern of a path with a group that is equal for versions of one song.
+        samples: pieces that lie in data/samples, too; they are always test, so demos are honest.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Corpus:
     reader: Callable[[Entry], Song]
     layouts: tuple[tuple[str, str], ...] = ()
     version: str = ""
+    samples: tuple[str, ...] = ()
 
 
 _BY_NOTES = "by song; songs with equal titles or shared windows stay together"
@@ -91,6 +93,15 @@ CORPORA = {
             split=_BY_NOTES,
             reader=readers.bands,
             layouts=((r"(^|/)freed(oom|m)[12]?[_/]D_\w+\.mid$", MIDI),),
+            samples=(
+                "freedoom/freedoom1_D_E1M1.mid",
+                "freedoom/freedoom1_D_E2M3.mid",
+                "freedoom/freedoom1_D_E3M4.mid",
+                "freedoom/freedoom2_D_DDTBL2.mid",
+                "freedoom/freedoom2_D_IN_CIT.mid",
+                "freedm/D_RUNNIN.mid",
+                "freedm/D_SHAWN3.mid",
+            ),
         ),
         Corpus(
             "fiddle",
@@ -115,6 +126,7 @@ CORPORA = {
             files="a few, as bare notes",
             split="by tune: harmonisations whose sopranos begin alike stay together",
             reader=readers.chorale,
+            samples=("bwv66.6.mxl", "bwv253.mxl", "bwv269.mxl", "bwv347.mxl"),
         ),
         Corpus(
             "nottingham",

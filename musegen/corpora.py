@@ -137,6 +137,10 @@ def _pieces(row: Corpus, path: str, members: Iterable[Member], wanted: str) -> I
         yield from _tunes(entry) if name.lower().endswith(".abc") and not m.fault else [entry]
 
 
+def _part(row: Corpus, member: str) -> str:
+    return "test" if member.endswith(row.samples) and row.samples else ""
+
+
 def _tunes(entry: Entry) -> Iterator[Entry]:
     try:
         text = readers.content(entry).decode("utf-8", "replace")
@@ -206,7 +210,8 @@ def _chorales() -> Iterator[Entry]:
     """The .mxl files; three chorales in .krn, whose encoding reserves all rights, stay out."""
     folder = _music21() / "bach"
     for path in sorted(folder.glob("*.mxl")):
-        yield Entry("chorales", f"bach/{path.stem}", str(folder), path.name)
+        part = _part(CORPORA["chorales"], path.name)
+        yield Entry("chorales", f"bach/{path.stem}", str(folder), path.name, split=part)
 
 
 def _music21() -> Path:

@@ -24,6 +24,7 @@ GOOD = 0.9  # share of onsets on the grid that makes it the song's own
 # 1/140 s, so a sixteenth at n beats a minute is 2100 / n of them. One octave of tempi.
 QMUS2MID_PPQ = 89
 QMUS2MID_TEMPI = np.arange(80, 160)
+SLOW = 100  # quarters a minute: below, they may be half of them
 
 # Sixteenths as multiples of those that the file claims: as written, music in 32nds, and triplets of
 # eighths, of which a bar of n/4 has 3n (read as 3n/16).
@@ -168,20 +169,26 @@ def _grid(onsets: NDArray[np.float64], step: float, reading: str) -> Grid:
 def regrid(score: Score) -> Score:
     """A song set on the grid of sixteenths that its notes keep, with bars that they show.
 
-    Every time is moved by one linear map, so nothing is quantised: what was off the grid stays so.
-    A 4/4 song gets 3/4 or 7/8 where it repeats itself at that distance rather than at four
-    quarters, and an upbeat where its drums and long notes put the first beat elsewhere. `remarks`
-    say what was done and which share of the onsets is on the grid.
+    Where that is another grid than the file's, times are moved along, and set on a line if they
+    are within a tenth of a sixteenth of it, since so much comes from the rounding of converters;
+    what is farther off stays so. A 4/4 song gets 3/4 or 7/8 where it repeats itself at that
+    distance rather than at four quarters, and an upbeat where its drums and long notes put the
+    first beat elsewhere. `remarks` say what was done and how many of the onsets are on the grid.
 
     Raises:
         ValueError: the score has no notes.
     """
     grid, said = find_grid(score), []
-    score = _moved(score, grid.step, grid.phase)
+    as_written = grid.phase == 0 and grid.step == score.ppq / 4
+    score = score.resample(PPQ) if as_written else _moved(score, grid.step, grid.phase)
     if grid.reading != "as written":
         said.append(f"sixteenths {grid.reading}")
     if grid.tempo:
         score = replace(score, tempos=((0, float(grid.tempo)),))
+        snare = np.bincount(np.arange(score.end // STEP + 2) % 4, _layers(score)["snare"], 4)
+        if snare[2] > 2 * snare[0] and grid.tempo < SLOW:
+            score = _moved(score, STEP / 2, 0)
+            said.append("twice as fast, so that snares are on quarters")
     if grid.reading == READINGS[2][1]:
         score = replace(score, metres=tuple((t, 3 * n, 4 * d) for t, n, d in score.metres))
     if score.metres == ((0, 4, 4),):
@@ -199,10 +206,12 @@ def regrid(score: Score) -> Score:
 
 
 def _moved(score: Score, step: float, phase: float) -> Score:
-    """The score at 480 ticks a quarter with tick `(phase + n) * step` on sixteenth n."""
+    """At 480 ticks a quarter; what is near tick `(phase + n) * step` stands on sixteenth n."""
 
     def to(ticks: Any) -> Any:
-        return np.maximum(np.rint((np.asarray(ticks) / step - phase) * STEP), 0).astype(np.int64)
+        steps = np.asarray(ticks) / step - phase
+        steps = np.where(np.abs(steps - np.rint(steps)) <= NEAR, np.rint(steps), steps)
+        return np.maximum(np.rint(steps * STEP), 0).astype(np.int64)
 
     def events(items: tuple[Any, ...], unit: int = 1) -> tuple[Any, ...]:
         """At 0 what begins there; the rest moved, to a multiple of `unit`."""
