@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 
 class MusegenError(Exception):
     """Something a user can act on; the message is one sentence and says what to do. Exit code 1."""
@@ -14,10 +17,17 @@ class InputError(MusegenError):
 
     exit_code = 3
 
-    def __init__(self, path: object, reason: str) -> None:
-        """`path` names the file; `reason` says what was expected and what to do."""
-        super().__init__(f"{path}: {reason}")
-        self.path, self.reason = str(path), reason
+    def __init__(self, path: object, reason: str, *, offset: int | None = None) -> None:
+        """`path` names the file; `reason` says what was expected and what to do; `offset` is the
+        byte in the file where it went wrong, where that is known.
+        """
+        where = "" if offset is None else f" (at byte {offset:,})"
+        super().__init__(f"{path}: {reason}{where}")
+        self.path, self.reason, self.offset = str(path), reason, offset
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors go from worker processes to their parent."""
+        return partial(InputError, offset=self.offset), (self.path, self.reason)
 
 
 class ModelError(MusegenError):

@@ -1,10 +1,10 @@
-"""Read and write Standard MIDI Files; the only importer of symusic and mido.
+"""Read scores of any supported format, write Standard MIDI Files; the only importer of symusic and
+mido.
 
-Reading is symusic's (fast, lenient); what it cannot know is decided here: impossible tempi, metres
-and keys are dropped, notes of no length become one tick long, and sizes are checked before arrays
-are made. Writing follows what DAWs showed to matter: format 1, 480 ticks a quarter, a conductor
-track, named tracks, drums on channel 10, every End-of-Track on a bar line, and the recipe of the
-music in a text event, so that any file tells how to make it again.
+MIDI files are symusic's where it can read them whole (it is fast), and `smf`'s where they are
+broken, odd or hold notes that never end. Writing follows what DAWs showed to matter: format 1, 480
+ticks a quarter, a conductor track, named tracks, drums on channel 10, every End-of-Track on a bar
+line, and the recipe of the music in a text event, so that any file tells how to make it again.
 """
 
 from __future__ import annotations
@@ -12,37 +12,64 @@ from __future__ import annotations
 import io
 import json
 import os
-import re
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from musegen import abc
-from musegen.abc import MAX_QUARTERS
+from musegen import abc, smf
+from musegen.assemble import MAX_TRACKS, Maps, Part, assemble, check_size, clean
 from musegen.errors import InputError, MusegenError
-from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Score, Track
+from musegen.score import DURATION, ONSET, PITCH, Score
+from musegen.smf import DRUM_CHANNEL
 
 PPQ = 480
 MAX_BYTES = 32 * 2**20
-MAX_TRACKS = 1024
-DRUM_CHANNEL = 9
+MAX_MIDI = 8 * 2**20
+MAX_WALK = 2 * 2**20  # what is read event by event within two seconds
+MAX_PARTS = 2**13  # tracks that symusic makes in half a second
 RECIPE = b"musegen {"  # a text event that starts so holds the recipe as JSON
+SUFFIXES = {
+    ".mid": "midi",
+    ".midi": "midi",
+    ".kar": "midi",
+    ".rmi": "midi",
+    ".abc": "abc",
+    ".musicxml": "musicxml",
+    ".xml": "musicxml",
+    ".mxl": "musicxml",
+    ".json": "muspy",
+    ".npz": "npz",
+}
 
 
-def read(source: str | Path | IO[bytes], *, name: str | None = None) -> Score:
-    """Read a MIDI (.mid, .midi) or ABC (.abc) file, or MIDI bytes from an open binary file.
+def read(
+    source: str | Path | IO[bytes],
+    *,
+    name: str | None = None,
+    pedal: bool = False,
+    repair: bool = True,
+) -> Score:
+    """Read music from a file of any format in `SUFFIXES`, or from an open binary file.
+
+    What had to be mended or decided is in the score's remarks. No file takes more than two seconds
+    and a gigabyte: what would is refused.
 
     Args:
         source: a path, "-" for standard input, or a binary file.
         name: what to call the source in errors.
+        pedal: MIDI files only: whether notes under the sustain pedal last until it goes up or
+            their pitch is struck again.
+        repair: MIDI files only: whether to look for notes that never end, and for others behind
+            the end of their track, and keep them. Without, reading is twice as fast, and such notes
+            are lost where nothing else is wrong with the file.
 
     Raises:
-        InputError: the file is missing, not MIDI, truncated, or holds impossible sizes.
+        InputError: the file is missing, of no known format, empty, hopelessly broken or too large.
     """
     if isinstance(source, (str, Path)) and str(source) == "-":
         source, name = sys.stdin.buffer, name or "standard input"
@@ -52,118 +79,147 @@ def read(source: str | Path | IO[bytes], *, name: str | None = None) -> Score:
         suffix = Path(source).suffix.lower()
     else:
         name = name or str(getattr(source, "name", "input"))
-        data, suffix = source.read(MAX_BYTES + 1), ""
+        data, suffix = source.read(MAX_BYTES + 1), Path(name).suffix.lower()
     if len(data) > MAX_BYTES:
-        raise InputError(name, f"over {MAX_BYTES >> 20} MB, too large for a MIDI file")
+        raise InputError(name, f"over {MAX_BYTES >> 20} MB, too large for a file of music")
     if not data:
         raise InputError(name, "the file is empty; export it again from where it came")
-    if suffix == ".abc":
-        # Not symusic's ABC reader: it shifts pickups and prints to standard output.
+    kind = "midi" if data.startswith((b"MThd", b"RIFF")) else SUFFIXES.get(suffix) or _magic(data)
+    if kind == "abc":  # not symusic's ABC reader: it shifts pickups and prints to standard output
         return abc.parse(data.decode("utf-8", "replace"), name)
-    return _from_symusic(_parse(data, name), name, _find_recipe(data))
+    if kind == "musicxml":
+        from musegen import musicxml
+
+        return musicxml.parse(data, name)
+    if kind in ("muspy", "npz"):
+        from musegen import formats
+
+        return (formats.parse_muspy if kind == "muspy" else formats.parse_npz)(data, name)
+    return _midi(data, name, pedal, repair)
 
 
 def _file_bytes(path: Path, name: str) -> bytes:
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise InputError(name, f"over {MAX_BYTES >> 20} MB, too large for a MIDI file")
+            raise InputError(name, f"over {MAX_BYTES >> 20} MB, too large for a file of music")
         return path.read_bytes()
     except FileNotFoundError:
         raise InputError(name, "no such file; check the path") from None
     except IsADirectoryError:
-        raise InputError(name, "is a folder; give one MIDI file") from None
+        raise InputError(name, "is a folder; give one file of music") from None
     except OSError as error:
         raise InputError(name, f"cannot be read ({error.strerror})") from None
     except ValueError as error:  # a name that no file can have
         raise InputError(name, f"cannot be read ({error})") from None
 
 
-def _parse(data: bytes, name: str) -> Any:
+def _magic(data: bytes) -> str:
+    """The format that the first bytes speak of; MIDI when they say nothing."""
+    if data.startswith(b"PK"):
+        return "npz" if b"info.json" in data else "musicxml"
+    start = data[:64].removeprefix(b"\xef\xbb\xbf").lstrip()
+    if start.startswith((b"<", b"\xff\xfe<", b"\xfe\xff\0<")):
+        return "musicxml"
+    if start.startswith(b"{"):
+        return "muspy"
+    return "abc" if start.startswith((b"X:", b"%abc")) else "midi"
+
+
+def _midi(data: bytes, name: str, pedal: bool, repair: bool) -> Score:
+    """The score of a MIDI file, by symusic where it reads the file whole, else by `smf`."""
+    if len(data) > MAX_MIDI:
+        raise InputError(name, f"over {MAX_MIDI >> 20} MB, too large for a MIDI file")
+    head, count = smf.header(data, name), data.count(b"MTrk")
+    plain = head[:2] == (0, 14) and head.kind < 2 and 0 < head.division < 0x8000
+    parsed = _symusic(data) if plain and count <= MAX_TRACKS and not _crowded(data) else None
+    recipe = _find_recipe(data)
+    if len(data) > MAX_WALK:
+        if parsed is None:
+            raise InputError(
+                name, f"broken or odd, and over {MAX_WALK >> 20} MB: too large to mend; split it"
+            )
+        unseen = f"over {MAX_WALK >> 20} MB: not looked through for notes that never end"
+        if pedal:
+            unseen += ", nor for what the pedal holds"
+        return _from_symusic(parsed, name, recipe, [unseen] * (pedal or repair))
+    if parsed is None or pedal or (repair and not _whole(data, head, count, parsed)):
+        return smf.parse(data, name, pedal=pedal, recipe=recipe)
+    return _from_symusic(parsed, name, recipe)
+
+
+def _symusic(data: bytes) -> Any:
+    """What symusic makes of a MIDI file, or None."""
     import symusic
 
-    start = data.find(b"MThd", 0, 256)  # RIFF wrappers and file prefixes come before it
-    if start < 0:
-        raise InputError(name, "not a MIDI file (no MThd header); give a .mid file")
-    count, division = (int.from_bytes(data[start + i : start + i + 2], "big") for i in (10, 12))
-    if division & 0x8000 or (not division and len(data) >= start + 14):
-        raise InputError(name, "has no ticks per quarter note (SMPTE time); export with PPQ timing")
-    if count > MAX_TRACKS:
-        raise InputError(
-            name, f"claims {count} tracks, at most {MAX_TRACKS} are read; split the file"
-        )
     try:
-        return symusic.Score.from_midi(data[start:], sanitize_data=True)
-    except Exception as error:
-        raise InputError(
-            name, f"broken or truncated MIDI ({_short(error)}); export it again"
-        ) from None
+        return symusic.Score.from_midi(data, sanitize_data=False)
+    except Exception:  # of many kinds
+        return None
 
 
-def _short(error: Exception) -> str:
-    return re.sub(r"\s+", " ", str(error)).split("!:")[0].strip(" .!:")[:100] or "unreadable"
+def _crowded(data: bytes) -> bool:
+    """Whether a file may hold so many changes of program that symusic takes too long over it: it
+    makes a track for every program that plays on a channel."""
+    if len(data) < 7 * MAX_PARTS:  # a change and a note take seven bytes
+        return False
+    bodies = (data[start:end] for start, _, end in smf.chunks(data, 14))
+    changes = (len(b) - len(b.translate(None, bytes(range(0xC0, 0xD0)))) for b in bodies)
+    return sum(min(16 + n, 2048) for n in changes) > MAX_PARTS
 
 
-def _from_symusic(parsed: Any, name: str, recipe: Mapping[str, Any]) -> Score:
-    ppq = int(parsed.ticks_per_quarter)
-    if parsed.start() < 0:  # ticks beyond 31 bits wrap around
-        raise InputError(name, "lasts far too long; look for stray events far behind the end")
-    if parsed.end() > MAX_QUARTERS * ppq:
-        raise InputError(
-            name,
-            f"lasts {parsed.end() // ppq:,} quarter notes, at most {MAX_QUARTERS:,} are read; "
-            "look for a stray event far behind the end",
-        )
-    tracks = []
+def _whole(data: bytes, head: smf.Header, count: int, parsed: Any) -> bool:
+    """Whether symusic has read every note of a file that it could read.
+
+    It leaves out notes that never end, so their number is compared with that of the note-ons, and
+    symusic counts these as well: in a copy of the file in which they are control changes (and those
+    are aftertouch), behind a note on each channel, since it keeps no controls without notes. Only
+    bytes of 128 and more change, so every event stays where it is, save behind texts of over 2 kB;
+    then the numbers differ, and the file is better walked through.
+    """
+    if head.claims != count or data.count(b"\xff\x2f\x00") != count:
+        return False
+    pieces = [data[: head.end]]
+    for start, _, end in smf.chunks(data, head.end):
+        body = data[start:end]
+        notes = b"".join(note for on, note in _FIRST_NOTES if on in body)
+        size = (len(notes) + len(body)).to_bytes(4, "big")
+        pieces += [b"MTrk", size, notes, body.translate(_NOTES_AS_CONTROLS)]
+    copy = _symusic(b"".join(pieces))
+    if copy is None:
+        return False
+    values = [t.controls.numpy()["value"] for t in copy.tracks if len(t.controls)]
+    return sum(map(np.count_nonzero, values)) == parsed.note_num()
+
+
+# For `_whole`: note-ons by channel, as the byte that marks them and a note of no length.
+_FIRST_NOTES = [(bytes([on]), bytes([0, on, 0, 1, 0, 0, 0])) for on in range(0x90, 0xA0)]
+_NOTES_AS_CONTROLS = bytes(
+    b + {0x9: 0x20, 0xB: -0x10, 0xC: 0x10}.get(b >> 4, 0) for b in range(256)
+)
+
+
+def _from_symusic(
+    parsed: Any, name: str, recipe: Mapping[str, Any], remarks: Sequence[str] = ()
+) -> Score:
+    events = parsed.tempos, parsed.time_signatures, parsed.key_signatures, parsed.markers
+    check_size(name, len(parsed.tracks), parsed.note_num(), max(map(len, events)))
+    parts, notes = [], []
     for t in parsed.tracks:
-        columns = t.notes.numpy()
-        rows = np.column_stack(
-            [
-                columns["time"],
-                np.maximum(columns["duration"], 1),
-                columns["pitch"],
-                columns["velocity"],
-            ]
-        ).astype(np.int64)
-        sane = (rows[:, ONSET] >= 0) & (rows[:, PITCH] >= 0) & (rows[:, VELOCITY] > 0)
-        rows = rows[sane]
-        if len(rows):
-            program = int(t.program) if 0 <= t.program <= 127 else 0
-            tracks.append(Track(rows, program, bool(t.is_drum), _clean(t.name)))
-    tempos = [(int(e.time), 6e7 / e.mspq) for e in parsed.tempos if e.mspq > 0]
-    metres = [
-        (int(e.time), int(e.numerator), int(e.denominator))
-        for e in parsed.time_signatures
-        if e.numerator > 0 and e.denominator in (1, 2, 4, 8, 16, 32, 64)
+        parts.append(Part(t.program, t.is_drum, clean(t.name)))
+        notes.append(t.notes.numpy())
+    part = np.repeat(np.arange(len(parts)), [len(n["time"]) for n in notes])
+    columns = [
+        np.concatenate([n[key] for n in notes]) if notes else part
+        for key in ("time", "duration", "pitch", "velocity")
     ]
-    keys = [
-        (int(e.time), int(e.key), bool(e.tonality))
-        for e in parsed.key_signatures
-        if -7 <= e.key <= 7 and e.tonality in (0, 1)
-    ]
-    return Score(
-        tracks=tuple(tracks),
-        ppq=ppq,
-        tempos=_changes(tempos, (0, 120.0)),
-        metres=_changes(metres, (0, 4, 4)),
-        keys=_changes(keys),
-        markers=tuple((int(e.time), _clean(e.text)) for e in parsed.markers),
-        recipe=recipe,
+    maps = Maps(
+        [(e.time, e.mspq) for e in events[0]],
+        [(e.time, e.numerator, e.denominator) for e in events[1]],
+        [(e.time, e.key, e.tonality) for e in events[2]],
+        [(e.time, e.text) for e in events[3]],
     )
-
-
-def _changes(events: list[tuple[Any, ...]], *default: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Events in order, the last at a tick winning, repeats dropped; before the first one holds the
-    default of the MIDI standard (120 bpm, 4/4), if there is one."""
-    at = {e[0]: e for e in [*default, *sorted(events, key=lambda e: e[0])]}
-    kept: list[tuple[Any, ...]] = []
-    for e in at.values():
-        if not kept or kept[-1][1:] != e[1:]:
-            kept.append(e)
-    return tuple(kept)
-
-
-def _clean(text: str) -> str:
-    return "".join(c for c in text.strip() if c.isprintable())
+    ppq = parsed.ticks_per_quarter
+    return assemble(name, ppq, parts, [*columns, part], maps, recipe, remarks)
 
 
 def _find_recipe(data: bytes) -> Mapping[str, Any]:
@@ -204,11 +260,11 @@ def to_bytes(score: Score) -> bytes:
     for tick, sharps, minor in score.keys:
         events.append((tick, 4, meta("key_signature", key=_key_name(sharps, minor))))
     for tick, marker in score.markers:
-        events.append((tick, 5, meta("marker", text=_clean(marker))))
+        events.append((tick, 5, meta("marker", text=clean(marker))))
     file.tracks.append(_mido_track(events, end))
     for track, channel in zip(score.tracks, _channels(score), strict=True):
         name = "Drums" if track.is_drum else f"Program {track.program + 1}"
-        events = [(0, 0, meta("track_name", name=_clean(track.name) or name))]
+        events = [(0, 0, meta("track_name", name=clean(track.name) or name))]
         program = mido.Message("program_change", channel=channel, program=track.program)
         events.append((0, 1, program))
         for onset, duration, pitch, velocity in _separated(track.notes).tolist():
