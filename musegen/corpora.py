@@ -21,7 +21,7 @@ from musegen.errors import InputError
 from musegen.readers import Entry, Reject, Song
 
 __all__ = ["CORPORA", "SAMPLE_TITLES", "Corpus", "Entry", "Reject", "Song"]
-__all__ += ["entries", "read", "songs"]
+__all__ += ["at_hand", "entries", "read", "songs"]
 
 # Tunes shipped in data/samples: their clusters always go to the test part, so demos are honest.
 SAMPLE_TITLES = (
@@ -92,6 +92,11 @@ def entries(source: str | Path) -> Iterator[Entry]:
         kinds = ".mid, .abc, .musicxml, .npz ..." if row.name == "midi" else f"songs of {row.name}"
         raise InputError(path, f"holds no music files ({kinds}); give a folder with some in it")
     yield from chain([first], found)
+
+
+def at_hand(corpus: Corpus) -> bool:
+    """Whether a corpus can be asked for by its name alone."""
+    return corpus.name in _PACKAGED or (corpus.name == "bands" and BANDS.is_dir())
 
 
 def _named(source: str) -> tuple[str, str]:

@@ -17,6 +17,8 @@ VERBS = {
     "interpolate": "musegen.cli.music",
     "reconstruct": "musegen.cli.music",
     "prepare": "musegen.cli.training",
+    "corpora": "musegen.cli.data",
+    "leakage": "musegen.cli.data",
     "train": "musegen.cli.training",
     "presets": "musegen.cli.training",
     "evaluate": "musegen.cli.look",
