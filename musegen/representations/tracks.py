@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,13 +114,20 @@ def gather(score: Score, tracks: TrackSet) -> Notes:
     return notes[np.lexsort((notes[:, PITCH], notes[:, TRACK], notes[:, ONSET]))]
 
 
+def nearest_step(ticks: Any, ppq: int, steps_per_beat: int) -> Any:
+    """Ticks, an integer or an array, as the nearest of `steps_per_beat` steps to a quarter note,
+    halves up.
+    """
+    return (2 * steps_per_beat * ticks + ppq) // (2 * ppq)
+
+
 def to_steps(notes: Notes, ppq: int, steps_per_beat: int) -> Notes:
-    """Onsets and ends from ticks to the nearest of `steps_per_beat` steps a quarter note, halves
-    up; notes last at least a step. Other columns stay.
+    """Onsets and ends from ticks to the nearest steps; notes last at least a step. Other columns
+    stay.
     """
     steps = notes.copy()
-    on, off = notes[:, ONSET], notes[:, ONSET] + notes[:, DURATION]
-    on, off = ((2 * steps_per_beat * t + ppq) // (2 * ppq) for t in (on, off))
+    on = nearest_step(notes[:, ONSET], ppq, steps_per_beat)
+    off = nearest_step(notes[:, ONSET] + notes[:, DURATION], ppq, steps_per_beat)
     steps[:, ONSET], steps[:, DURATION] = on, np.maximum(off - on, 1)
     return steps
 
