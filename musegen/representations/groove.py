@@ -63,11 +63,12 @@ class Groove:
         step, late, hit = self._placed(notes)
         order = np.lexsort((-late, notes[:, VELOCITY]))  # what is written last, stays
         order = order[(hit[order] >= 0) & (step[order] < self.steps)]
-        grid = np.zeros((n, self.steps, 3, len(KITS[self.kit].classes)), np.float32)
+        classes = len(KITS[self.kit].classes)
+        grid = np.zeros((n, self.steps, 3, classes), np.float32)
         velocity = notes[order, VELOCITY] / 127
         values = np.stack([np.ones(len(order)), velocity, late[order] / STEP], axis=1)
         grid[owner[order], step[order], :, hit[order]] = values
-        return grid.reshape(n, self.steps, -1)
+        return grid.reshape(n, self.steps, 3 * classes)
 
     def decode(self, array: NDArray[np.floating]) -> Score:
         """Hits [steps, 27] (whatever is above 0.5) to a score of one track, 480 ticks a quarter."""

@@ -125,5 +125,5 @@ class Tuples:
 
 def _joined(since: NDArray[Any], numbers: NDArray[Any]) -> NDArray[np.float32]:
     """Times [n, cells] and tones [n, cells, tones, 3] as float32 [n, cells, 1 + 3 * tones]."""
-    flat = numbers.reshape(*since.shape, -1)
+    flat = numbers.reshape(*since.shape, 3 * numbers.shape[2])
     return np.concatenate([since[..., None], flat], -1).astype(np.float32)
