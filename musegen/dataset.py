@@ -1,7 +1,8 @@
-"""Prepared windows as batches of symbols: notes stay memory-mapped, symbols are made per batch.
+"""Prepared windows as batches: notes stay memory-mapped, what a network sees is made per batch.
 
 The order of windows is a function of (seed, epoch) and the transposition of (seed, step), so that a
-resumed run sees what the uninterrupted one would have seen.
+resumed run sees what the uninterrupted one would have seen. Arrays are small integers; making
+floats of them is left to the device that computes with them.
 """
 
 from __future__ import annotations
@@ -9,16 +10,34 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from musegen import tables
 from musegen.errors import InputError
 from musegen.prepare import VERSION
-from musegen.representations.events import Melody, transpose
-from musegen.score import Notes
+from musegen.representations.drums import Drums
+from musegen.representations.events import HIGHEST, LOWEST, Melody
+from musegen.representations.groove import Groove
+from musegen.representations.pianoroll import Pianoroll
+from musegen.representations.tracks import TRACK
+from musegen.representations.trio import Trio
+from musegen.score import DURATION, ONSET, PITCH, Notes
+
+Windowed: TypeAlias = Melody | Drums | Groove | Trio | Pianoroll
+_MADE_OF: dict[str, tuple[type[Windowed], ...]] = {
+    "melody": (Melody,),
+    "drums": (Drums, Groove),
+    "groove": (Groove, Drums),
+    "trio": (Trio,),
+    "band": (Pianoroll,),
+}
+# What the manifests of version 1 leave out.
+_V1 = {"kind": "melody", "steps_per_quarter": 4, "drums": -1, "tracks": "", "files": {}}
 
 
 @dataclass(frozen=True)
@@ -26,20 +45,26 @@ class Windows:
     """One part of a prepared folder.
 
     Attributes:
-        notes: int16 [notes, 4] in steps.
+        notes: int16 [notes, 4 or 5] in steps.
         offsets: where each window's notes begin, int64 [n + 1].
         style: index into `styles` of each window, int64 [n].
         styles: names of the corpora, most windows of the training part first.
-        representation: what turns notes into symbols.
+        representation: what turns notes into what a network sees.
         digest: SHA-256 of notes and offsets, as the manifest has it.
+        steps_per_quarter: of the notes; may be others than the representation's.
+        drums: index of the track that is not transposed, -1 for none.
+        chords: the chord symbols in bits, uint8 [n, beats, 5], where they were kept.
     """
 
     notes: NDArray[np.int16]
     offsets: NDArray[np.int64]
     style: NDArray[np.int64]
     styles: tuple[str, ...]
-    representation: Melody
+    representation: Windowed
     digest: str = ""
+    steps_per_quarter: int = 4
+    drums: int = -1
+    chords: NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         """Number of windows."""
@@ -53,70 +78,194 @@ class Windows:
         """Indices of the windows of one style."""
         return np.flatnonzero(self.style == self.styles.index(name))
 
-    def encode(self, index: NDArray[np.integer]) -> NDArray[np.uint8]:
-        """Symbols of the windows at `index`, uint8 [len(index), steps]."""
-        first, last = self.offsets[index], self.offsets[np.asarray(index) + 1]
-        count = last - first
-        owner = np.repeat(np.arange(len(index)), count)
-        row = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
-        notes = np.asarray(self.notes[np.repeat(first, count) + row], np.int64)
-        return self.representation.encode_windows(notes, owner, len(index))
+    def encode(self, index: NDArray[np.integer]) -> NDArray[Any]:
+        """What the representation makes of the windows at `index`, [len(index), ...]."""
+        return self._encode(*self._rows(index), len(index))
+
+    def chord_symbols(
+        self, index: NDArray[np.integer], move: NDArray[np.integer] | None = None
+    ) -> NDArray[np.uint8]:
+        """The chords of the windows at `index`, moved by `move` semitones [len(index)], as
+        `representations.chords.Chords` has them: uint8 [len(index), beats, 36].
+
+        Raises:
+            InputError: they were not kept.
+        """
+        if self.chords is None:
+            raise InputError("data", "holds no chords; prepare it with --chords")
+        bits = np.unpackbits(self.chords[index], axis=-1, count=36)
+        if move is None:
+            return bits
+        classes = bits.reshape(*bits.shape[:2], 3, 12)  # root, tones, bass
+        moved = (np.arange(12) - np.asarray(move)[:, None]) % 12
+        return np.take_along_axis(classes, moved[:, None, None], axis=-1).reshape(bits.shape)
+
+    def draw(
+        self, step: int, size: int, seed: int, shift: int = 0
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Which windows a step sees, and by how many semitones each wants to be moved, [size]."""
+        epoch, place = divmod(step, len(self) // size)
+        index = _order(len(self), seed, epoch)[place * size : (place + 1) * size]
+        move = np.random.default_rng((seed, 2, step)).integers(-shift, shift + 1, size)
+        return index, move
 
     def batch(
         self, step: int, size: int, seed: int, shift: int = 0
-    ) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
-        """Symbols [size, steps] of a step, moved by up to `shift` semitones, styles, moves [size].
+    ) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]:
+        """Windows [size, ...] of a step, moved by up to `shift` semitones, styles, moves [size].
 
-        A window that would leave the range of pitches is not moved.
+        A window that would leave the range of pitches is not moved, and drums never are.
         """
         size = min(size, len(self))
-        epoch, place = divmod(step, len(self) // size)
-        order = np.random.default_rng((seed, 1, epoch)).permutation(len(self))
-        index = order[place * size : (place + 1) * size]
-        x = self.encode(index)
-        move = np.random.default_rng((seed, 2, step)).integers(-shift, shift + 1, size)
-        moved = transpose(x, move)
-        move[(moved == x).all(axis=1)] = 0
-        return moved, self.style[index], move
+        index, move = self.draw(step, size, seed, shift)
+        notes, owner = self._rows(index)
+        if shift:
+            track = notes[:, TRACK] if notes.shape[1] > TRACK else np.zeros(len(notes), np.int64)
+            low, high = _range(self.representation)
+            pitched = np.flatnonzero(track != self.drums)
+            pitch, whose = notes[pitched, PITCH], owner[pitched]
+            inside = (pitch >= low) & (pitch <= high)
+            lowest, highest = np.full(size, high), np.full(size, low)
+            np.minimum.at(lowest, whose[inside], pitch[inside])
+            np.maximum.at(highest, whose[inside], pitch[inside])
+            some = np.bincount(whose[inside], minlength=size) > 0
+            fits = some & (lowest + move >= low) & (highest + move <= high)
+            move = np.where(fits, move, 0)
+            notes[pitched, PITCH] += move[whose].astype(notes.dtype)
+        return self._encode(notes, owner, size), self.style[index], move
 
     def chunks(self, size: int, limit: int | None = None) -> Iterator[tuple[Any, Any]]:
-        """Symbols and styles in order, all or `limit` windows spread evenly."""
+        """Windows and styles in order, all or `limit` windows spread evenly."""
         n = len(self) if limit is None else min(limit, len(self))
         index = np.linspace(0, len(self) - 1, n).astype(np.int64) if n else np.zeros(0, np.int64)
         for i in range(0, n, size):
             part = index[i : i + size]
             yield self.encode(part), self.style[part]
 
+    def _rows(self, index: NDArray[np.integer]) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
+        """The notes of the windows at `index`, copied, and whose each is, counted from 0."""
+        first, last = self.offsets[index], self.offsets[np.asarray(index) + 1]
+        count = np.asarray(last - first)
+        owner = np.repeat(np.arange(len(count)), count)
+        row = np.arange(len(owner)) + np.repeat(first - (np.cumsum(count) - count), count)
+        return np.asarray(self.notes[row]), owner
 
-def load(folder: str | Path, part: str) -> Windows:
+    def _encode(self, notes: Any, owner: NDArray[np.int64], n: int) -> NDArray[Any]:
+        steps = self.representation.steps
+        here, there = self.steps_per_quarter, steps // (4 * self.representation.bars)
+        if here != there:
+            on, off = notes[:, ONSET].astype(np.int64), notes[:, DURATION].astype(np.int64)
+            on, off = ((2 * there * t + here) // (2 * here) for t in (on, on + off))
+            notes = notes.astype(np.int64)
+            notes[:, ONSET], notes[:, DURATION] = on, np.maximum(off - on, 1)
+            inside = on < steps  # what is nearer to the next window's start is left out
+            notes, owner = notes[inside], owner[inside]
+        return self.representation.encode_windows(notes, owner, n)
+
+
+@lru_cache(maxsize=4)
+def _order(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    order = np.random.default_rng((seed, 1, epoch)).permutation(n)
+    order.setflags(write=False)
+    return order
+
+
+def _range(representation: Windowed) -> tuple[int, int]:
+    """Pitches that transposition must stay within."""
+    if isinstance(representation, Pianoroll):
+        return representation.low, representation.high
+    return LOWEST, HIGHEST
+
+
+def load(folder: str | Path, part: str, representation: Windowed | None = None) -> Windows:
     """One part ("train", "valid" or "test") of a folder that `musegen prepare` wrote.
 
+    Sizes of files are compared with the manifest, which is quick; `verify` compares hashes.
+
+    Args:
+        folder: the prepared folder.
+        part: which part.
+        representation: what to make of the notes; None is what fits the kind of windows, and a
+            piano roll of four steps to a quarter for the kind "band".
+
     Raises:
-        InputError: the folder is not a prepared one, or is broken.
+        InputError: the folder is not a prepared one, is damaged, or holds other windows.
     """
     folder = Path(folder)
     try:
-        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest = _V1 | json.loads((folder / "manifest.json").read_text())
+        if manifest["version"] not in (1, VERSION):
+            raise ValueError(f"version {manifest['version']}, expected {VERSION}")
+        _whole(folder, tables.damaged(folder, manifest, hashes=False))
         lines = (folder / "songs.jsonl").read_text().splitlines()
         corpus = [json.loads(line)["corpus"] for line in lines]
         notes = np.load(folder / f"{part}.notes.npy", mmap_mode="r")
-        offsets = np.load(folder / f"{part}.offsets.npy")
-        songs = np.load(folder / f"{part}.songs.npy")
-        if manifest["version"] != VERSION:
-            raise ValueError(f"version {manifest['version']}, expected {VERSION}")
+        offsets = np.load(folder / f"{part}.offsets.npy", mmap_mode="r")
+        songs = np.load(folder / f"{part}.songs.npy", mmap_mode="r")
+        chords = None
+        if (folder / f"{part}.chords.npy").exists():
+            chords = np.load(folder / f"{part}.chords.npy", mmap_mode="r")
         count = manifest["corpora"]["train"]
         styles = tuple(sorted(set(corpus), key=lambda c: (-count.get(c, 0), c)))
-        place = np.array([styles.index(c) for c in corpus], np.int64)
+        number = {style: i for i, style in enumerate(styles)}
+        place = np.array([number[c] for c in corpus], np.int64)
         if len(songs) != len(offsets) - 1 or offsets[-1] != len(notes):
             raise ValueError(f"the {part} files do not belong together")
-        melody, digest = Melody(manifest["bars"]), str(manifest["sha256"][part])
-        return Windows(notes, offsets, place[songs], styles, melody, digest)
+        return Windows(
+            notes,
+            offsets,
+            place[songs],
+            styles,
+            _fitting(folder, manifest, representation),
+            str(manifest["sha256"][part]),
+            manifest["steps_per_quarter"],
+            manifest["drums"],
+            chords,
+        )
     except (OSError, EOFError, ValueError, LookupError, TypeError) as error:
         raise InputError(
             folder, f"not a prepared folder ({error}); make one with: musegen prepare"
         ) from None
 
 
+def verify(folder: str | Path) -> None:
+    """Compare a prepared folder with the hashes in its manifest.
+
+    Raises:
+        InputError: it is not a prepared folder, or files are damaged.
+    """
+    folder = Path(folder)
+    load(folder, "train")
+    manifest = _V1 | json.loads((folder / "manifest.json").read_text())
+    _whole(folder, tables.damaged(folder, manifest))
+
+
+def _whole(folder: Path, damaged: list[str]) -> None:
+    if damaged:
+        raise InputError(
+            folder,
+            f"{', '.join(damaged)} not as the manifest says; the command that made the folder "
+            "repairs it",
+        )
+
+
+def _fitting(folder: Path, manifest: dict[str, Any], wanted: Windowed | None) -> Windowed:
+    """The representation that is asked for, or the one that fits the windows of a folder.
+
+    Raises:
+        InputError: it does not fit them.
+    """
+    kind, bars, tracks = manifest["kind"], manifest["bars"], manifest["tracks"]
+    if wanted is None:
+        return Pianoroll(tracks, bars=bars) if kind == "band" else _MADE_OF[kind][0](bars=bars)
+    if type(wanted) not in _MADE_OF[kind] or wanted.bars != bars:
+        asked = f"{wanted.bars} bars for {type(wanted).__name__}"
+        raise InputError(folder, f"holds {bars}-bar windows of the kind {kind}, not {asked}")
+    if isinstance(wanted, Pianoroll) and (wanted.tracks, wanted.beats_per_bar) != (tracks, 4):
+        raise InputError(folder, f"holds 4/4 and the tracks of {tracks}, not what was asked for")
+    return wanted
+
+
 def is_prepared(folder: str | Path) -> bool:
-    """Whether `musegen prepare` wrote this folder."""
+    """Whether `musegen prepare` wrote this folder, to its end."""
     return (Path(folder) / "manifest.json").is_file()

@@ -1,9 +1,14 @@
-"""Songs to shards of notes: pick the melody, split by song, cut windows, drop duplicates.
+"""Songs to a prepared folder, in two stages that may be stopped at any moment.
 
-A prepared folder holds, for each part of the split (train, valid, test), `PART.notes.npy` (int16
-[n, 4]: onset, duration, pitch, velocity; times in steps of a 16th), `PART.offsets.npy` (int64
-[windows + 1]) and `PART.songs.npy` (int32 [windows]: line of `songs.jsonl`), and `manifest.json`
-with the counts, the rejects by reason and the hashes.
+The first makes shards of windows (`musegen.shards`), in processes of this machine or on a cluster.
+The second puts variants of a tune into one part of the split (`musegen.split`), drops what is there
+twice, and writes the tables. See docs/prepare.md.
+
+A prepared folder holds `plan.json` (what was asked for), `shards/`, for each part of the split
+(train, valid, test) `PART.notes.npy` (int16 [m, 4 or 5]: onset, duration, pitch, velocity and, in
+kinds of several tracks, track; times in steps), `PART.offsets.npy` (int64 [windows + 1]),
+`PART.songs.npy` (int32 [windows]: line of `songs.jsonl`) and perhaps `PART.chords.npy`, then
+`songs.jsonl`, `rejects.jsonl`, and last of all `manifest.json` with counts and hashes.
 """
 
 from __future__ import annotations
@@ -12,278 +17,254 @@ import hashlib
 import json
 import re
 import shutil
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from musegen import corpora
-from musegen.corpora import Reject, Song
+from musegen import corpora, shards, tables
+from musegen.cluster import run as run_there
 from musegen.errors import InputError, MusegenError
-from musegen.representations.events import HIGHEST, LOWEST, STEPS_PER_BAR
-from musegen.score import DURATION, ONSET, PITCH, Notes
-from musegen.segment import pick_melody, step_runs, windows
+from musegen.shards import ENTRIES, Task
+from musegen.split import PARTS, clusters, collect, split
+from musegen.windows import KINDS, Settings, check, drums_of
+from musegen.workers import run as run_here
 
-PARTS = ("train", "valid", "test")
-VERSION = 1
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """A song's windows before the split."""
-
-    song: Song
-    digest: str
-    windows: list[Notes]
-    shapes: frozenset[bytes]
+VERSION = 2
+Report = Callable[[int, "int | None"], None]
+MELODIES = Settings()
 
 
 def prepare(
     sources: Sequence[str | Path],
     out: str | Path,
+    settings: Settings = MELODIES,
     *,
-    bars: int = 2,
-    hop: int = 1,
     held_out: tuple[float, float] = (0.05, 0.05),
-    everything: str | None = None,
+    everything: str = "",
     force: bool = False,
-    report: Callable[[int, str], None] = lambda done, name: None,
+    workers: int | None = None,
+    cluster: str = "",
+    shard: tuple[int, int] | None = None,
+    report: Report | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Read every source and write a prepared folder; returns its manifest.
 
+    Killed and called again alike, it goes on where it was and ends with the same bytes. Called on a
+    finished folder it compares that with its hashes and makes again what is damaged.
+
     Args:
-        sources: corpora as `musegen.corpora.songs` takes them.
-        out: the folder to write, whole or not at all.
-        bars: length of a window.
-        hop: bars from one window to the next.
+        sources: corpora as `musegen.corpora.entries` takes them.
+        out: the folder to write; readers find it whole or not at all.
+        settings: what to cut.
         held_out: shares of songs for valid and test.
         everything: put all songs into this part instead.
-        force: replace an existing folder.
-        report: called with the count of songs read and the name of the last.
+        force: replace a finished folder, as soon as the new one is complete.
+        workers: processes that read, None for one a core; 0 reads in this one, without a guard
+            against files that crash it or hang.
+        cluster: address of a Dask scheduler whose workers read instead.
+        shard: (i, n) makes only every n-th shard, from the i-th (1 to n) on, and returns how many
+            as {"shards": ...}; a call without it then finishes the folder.
+        report: called with the number of files done and of all, None where that is not known.
+        say: called with remarks.
 
     Raises:
         InputError: a source is missing or nothing usable is in it.
-        MusegenError: `out` exists without `force`, or cannot be written.
+        MusegenError: `out` is taken, or cannot be written, or settings do not fit together.
     """
+    check(settings)
     out = Path(out)
-    if out.exists() and not force:
-        raise MusegenError(f"{out}: exists already; choose another folder or use --force")
-    if out.is_file() or (
-        out.is_dir() and any(out.iterdir()) and not (out / "manifest.json").is_file()
-    ):
-        # perhaps somebody's music
-        raise MusegenError(f"{out}: is no prepared folder and stays as it is; choose another")
-    pieces: list[_Piece] = []
-    rejects: list[Reject] = []
-    dropped: Counter[str] = Counter()
-    read = 0
-    for source in sources:
-        for item in corpora.songs(source):
-            read += 1
-            report(read, item.name)
-            piece = item if isinstance(item, Reject) else _piece(item, bars, hop, dropped)
-            (rejects if isinstance(piece, Reject) else pieces).append(piece)  # type: ignore[arg-type]
-    if not pieces:
-        reasons = Counter(r.reason for r in rejects).most_common(3)
-        said = "; ".join(f"{n} x {reason}" for reason, n in reasons) or "no songs"
-        raise InputError(", ".join(map(str, sources)), f"gives no {bars}-bar windows ({said})")
-    clusters = _clusters(pieces)
-    place = _split(set(clusters), held_out)
-    parts = [everything or place[c] for c in clusters]
-    manifest: dict[str, Any] = {
+    names = [_checked(source, out) for source in sources]
+    plan: dict[str, Any] = {
         "version": VERSION,
-        "sources": [Path(s).name for s in sources],
-        "bars": bars,
-        "hop": hop,
-        "steps_per_bar": STEPS_PER_BAR,
+        "sources": [Path(name).name for name in names],
+        **asdict(settings),
         "held_out": list(held_out),
-        "songs": {},
-        "windows": {},
-        "corpora": {},
-        "clusters": len(set(clusters)),
-        "dropped_windows": dict(dropped),
-        "rejects": dict(Counter(r.reason for r in rejects).most_common()),
-        "sha256": {},
+        "everything": everything,
+        "entries_per_shard": ENTRIES,
     }
-    temporary = out.with_name(f".{out.name}.part")
+    folder = _place(out, plan, force)
+    manifest = _read(folder / "manifest.json")
+    if manifest is not None:
+        if manifest["entries"] != _identity(names, settings):
+            raise MusegenError(
+                f"{out}: was made from other music than {', '.join(plan['sources'])} holds now; "
+                "choose another folder or use --force"
+            )
+        broken = tables.damaged(folder, manifest) + _broken_shards(folder)
+        if not broken:
+            say(f"{out}: is prepared already, and as its hashes say")
+            return _moved(folder, out, manifest)
+        say(f"{out}: {', '.join(broken)} damaged, made again")
+    made = kept = done = 0
+    total = sum(1 for _ in _entries(names)) if report and _countable(names) else None
+    tasks = _tasks(names, folder, shard)
+    if cluster:
+        results = run_there(tasks, settings, folder, cluster)
+    else:
+        results = run_here(tasks, settings, folder, workers)
+    for task, new in results:
+        made, kept, done = made + new, kept + (not new), done + len(task.entries)
+        if report:
+            report(done, total)
+    if kept:
+        say(f"{out}: {kept} shards were there already")
+    if shard:
+        return {"shards": made + kept}
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        _write(temporary, pieces, clusters, parts, rejects, manifest)
-        if out.exists():
-            shutil.rmtree(out)
-        temporary.rename(out)
+        manifest = _reduced(folder, made + kept, settings, plan)
+    except OSError as error:
+        raise shards.unwritable(folder, error) from None
+    return _moved(folder, out, manifest)
+
+
+def _checked(source: str | Path, out: Path) -> str:
+    """A source, its path absolute; it exists and does not hold `out`."""
+    name, colon, path = str(source).rpartition(":")
+    if not Path(source).exists():
+        next(iter(corpora.entries(source)))
+    if Path(source).exists():
+        name, colon, path = "", "", str(source)
+    if Path(path).exists():
+        path = str(Path(path).absolute())
+        if Path(path).resolve() in out.resolve().parents:
+            raise MusegenError(f"{out}: lies inside {path}; choose a folder outside")
+    next(iter(corpora.entries(name + colon + path)))
+    return name + colon + path
+
+
+def _entries(names: list[str]) -> Iterator[corpora.Entry]:
+    return chain.from_iterable(map(corpora.entries, names))
+
+
+def _countable(names: list[str]) -> bool:
+    """Whether listing all files is quick, which it is not in a packed tar."""
+    return not any(re.search(r"\.(tar\.\w+|tgz|txz|tbz2?)$", name.lower()) for name in names)
+
+
+def _lots(names: list[str]) -> Iterator[tuple[corpora.Entry, ...]]:
+    entries = _entries(names)
+    while lot := tuple(islice(entries, ENTRIES)):
+        yield lot
+
+
+def _tasks(names: list[str], folder: Path, shard: tuple[int, int] | None) -> Iterator[Task]:
+    for k, entries in enumerate(_lots(names)):
+        if shard and k % shard[1] != shard[0] - 1:
+            continue
+        # A run that was stopped as a whole puts the blame on no entry.
+        shards.path_of(folder, k).with_suffix(".reading").unlink(missing_ok=True)
+        yield Task(k, entries)
+
+
+def _identity(names: list[str], settings: Settings) -> str:
+    """What the manifest has of all that is to be read."""
+    each = (shards.identify(lot, settings) for lot in _lots(names))
+    return hashlib.sha256("".join(each).encode()).hexdigest()
+
+
+def _place(out: Path, plan: dict[str, Any], force: bool) -> Path:
+    """The folder to work in: `out`, or one beside it while a finished one stays; with its plan.
+
+    Raises:
+        MusegenError: `out` is taken.
+    """
+    beside = out.with_name(f".{out.name}.part")
+    finished = (out / "manifest.json").is_file()
+    found = _read(out / "plan.json")
+    foreign = out.is_dir() and any(out.iterdir()) and not finished and found is None
+    if out.is_file() or foreign:  # perhaps somebody's music
+        raise MusegenError(f"{out}: is no prepared folder and stays as it is; choose another")
+    if (finished or found) and found != plan and not force:
+        other = [key for key in plan if not found or plan[key] != found.get(key)]
+        raise MusegenError(
+            f"{out}: exists already, made with other settings ({', '.join(other)}); "
+            "choose another folder or use --force"
+        )
+    complete = _read(beside / "plan.json") == plan and (beside / "manifest.json").is_file()
+    folder = beside if force and (finished or complete) else out
+    try:
+        if _read(folder / "plan.json") != plan:
+            shutil.rmtree(folder, ignore_errors=True)
+            (folder / "shards").mkdir(parents=True)
+            shards.publish(folder / "plan.json", _json(plan))
+        (folder / "shards").mkdir(exist_ok=True)
     except OSError as error:
         raise MusegenError(f"{out}: cannot be written ({error.strerror})") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """What a JSON file holds, None when it is not there or is damaged."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+        return found
+    except (OSError, ValueError):
+        return None
+
+
+def _json(data: dict[str, Any]) -> bytes:
+    return json.dumps(data, indent=1).encode() + b"\n"
+
+
+def _broken_shards(folder: Path) -> list[str]:
+    """Shards that are there and damaged; they may also have been deleted."""
+    found = sorted((folder / "shards").glob("*.npz"))
+    return [f"shards/{path.name}" for path in found if not shards.is_whole(path)]
+
+
+def _reduced(folder: Path, n: int, settings: Settings, plan: dict[str, Any]) -> dict[str, Any]:
+    """Turn `n` shards into tables and a manifest, which is returned.
+
+    Raises:
+        InputError: there are no windows in them.
+        OSError: they cannot be written.
+    """
+    paths = [shards.path_of(folder, k) for k in range(n)]
+    songs = collect(paths)
+    if not len(songs.digest):
+        rows = chain.from_iterable(map(shards.songs, paths))
+        reasons = Counter(row["reason"] for row in rows).most_common(3)
+        said = "; ".join(f"{n} x {reason}" for reason, n in reasons)
+        shutil.rmtree(folder, ignore_errors=True)
+        raise InputError(
+            ", ".join(plan["sources"]), f"gives no {settings.bars}-bar windows ({said})"
+        )
+    names = clusters(songs)
+    if plan["everything"]:
+        part = np.full(len(names), PARTS.index(plan["everything"]))
+    else:
+        part = split(names, songs, plan["held_out"])
+    steps = KINDS[settings.kind].steps
+    identities = [shards.about(path)["identity"] for path in paths]
+    manifest = plan | {
+        "steps_per_quarter": steps,
+        "steps_per_bar": 4 * steps,
+        "drums": drums_of(settings),
+        "entries": hashlib.sha256("".join(identities).encode()).hexdigest(),
+        **tables.write(folder, paths, songs, names, part, settings),
+    }
+    for path in {*folder.glob("shards/*"), *folder.glob(f"{shards.UNFINISHED}*")} - set(paths):
+        path.unlink(missing_ok=True)  # of runs that were killed, or of a larger source
+    shards.publish(folder / "manifest.json", _json(manifest))
     return manifest
 
 
-def _piece(song: Song, bars: int, hop: int, dropped: Counter[str]) -> _Piece | Reject:
-    try:
-        melody = pick_melody(song.score)
-    except ValueError as error:
-        return Reject(song.name, str(error).split(";")[0])
-    runs = step_runs(song.score, melody.track)
-    if not runs:
-        metre = "{1}/{2}".format(*song.score.metres[0])
-        return Reject(song.name, f"no bars of four quarters (metre {metre})")
-    kept: list[Notes] = []
-    seen: set[bytes] = set()
-    for line, length in runs:
-        for window in windows(line, length, bars, hop):
-            reason = _unsuitable(window, bars)
-            key = window[:, :3].tobytes()
-            if reason or key in seen:
-                dropped[reason or "repeated in its song"] += 1
-                continue
-            seen.add(key)
-            kept.append(window)
-    if not kept:
-        return Reject(song.name, f"no {bars}-bar window with sound in every bar")
-    shapes = frozenset(_shape(w) for w in kept)
-    digest = hashlib.sha256(b"".join(sorted(seen))).hexdigest()
-    return _Piece(song, digest, kept, shapes)
-
-
-def _unsuitable(window: Notes, bars: int) -> str:
-    if len(window) < 3:
-        return "fewer than 3 notes"
-    sounding = np.zeros(bars * STEPS_PER_BAR + 1, np.int64)
-    np.add.at(sounding, window[:, ONSET], 1)
-    np.add.at(sounding, window[:, ONSET] + window[:, DURATION], -1)
-    if not np.cumsum(sounding)[:-1].reshape(bars, -1).any(axis=1).all():
-        return "a silent bar"
-    if len(np.unique(window[:, PITCH])) < 2:
-        return "one pitch only"
-    if window[:, PITCH].min() < LOWEST or window[:, PITCH].max() > HIGHEST:
-        return "outside the piano's range"
-    return ""
-
-
-def _shape(window: Notes) -> bytes:
-    """A window without its key."""
-    return np.column_stack([window[:, :2], window[:, PITCH] - window[0, PITCH]]).tobytes()
-
-
-def _clusters(pieces: list[_Piece]) -> list[str]:
-    """A name for each piece, equal for variants of one tune.
-
-    Variants share a title, or at least 2 and a quarter of the smaller one's transposition-invariant
-    windows.
-    """
-    parent = list(range(len(pieces)))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    holders: dict[bytes | str, list[int]] = defaultdict(list)
-    for i, piece in enumerate(pieces):
-        for shape in piece.shapes:
-            holders[shape].append(i)
-    shared: Counter[tuple[int, int]] = Counter()
-    for who in holders.values():
-        if 1 < len(who) <= 50:  # a window that everybody has tells nothing
-            shared.update((a, b) for n, a in enumerate(who) for b in who[n + 1 :])
-    for (a, b), n in shared.items():
-        if n >= 2 and 4 * n >= min(len(pieces[a].shapes), len(pieces[b].shapes)):
-            parent[root(a)] = root(b)
-    titles: dict[str, int] = {}
-    for i, piece in enumerate(pieces):
-        for title in normal_titles(piece.song.title):
-            parent[root(i)] = root(titles.setdefault(title, i))
-    names = [min(pieces[j].digest for j in group) for group in _groups(parent, root).values()]
-    by_root = dict(zip(_groups(parent, root), names, strict=True))
-    samples = {root(i) for i, p in enumerate(pieces) if _is_sample(p.song)}
-    return [
-        ("sample-" if root(i) in samples else "") + by_root[root(i)] for i in range(len(pieces))
-    ]
-
-
-def _groups(parent: list[int], root: Callable[[int], int]) -> dict[int, list[int]]:
-    groups: dict[int, list[int]] = defaultdict(list)
-    for i in range(len(parent)):
-        groups[root(i)].append(i)
-    return groups
-
-
-def normal_titles(title: str) -> list[str]:
-    """The titles of a song (" / " between them) without case, articles, punctuation, and what
-    stands in brackets or behind a dash (a setting, the kind of dance).
-    """
-    found = []
-    for one in title.lower().split(" / "):
-        bare = re.sub(r"\(.*?\)|--.*", "", one).replace("-", " ")
-        words = re.sub(r"[^a-z0-9 ]", "", bare).split()
-        found.append(" ".join(w for w in words if w not in ("the", "a", "an")))
-    return [t for t in found if t]
-
-
-def _is_sample(song: Song) -> bool:
-    titles = normal_titles(song.title)
-    return song.corpus == "fiddle" and any(t in corpora.SAMPLE_TITLES for t in titles)
-
-
-def _split(clusters: Iterable[str], held_out: tuple[float, float]) -> dict[str, str]:
-    """The part of each cluster, from its hash; of three and more, each part that is asked for gets
-    at least one, so that a small folder can be trained on."""
-
-    def place(cluster: str) -> float:
-        return int(hashlib.sha256(cluster.encode()).hexdigest()[:8], 16) / 2**32
-
-    parts = {}
-    for cluster in clusters:
-        at = place(cluster)
-        part = "valid" if at < held_out[0] else "test" if at < sum(held_out) else "train"
-        parts[cluster] = "test" if cluster.startswith("sample-") else part
-    for part, share in zip(PARTS[1:], held_out, strict=True):
-        free = sorted((c for c in parts if parts[c] == "train"), key=place)
-        if share and part not in parts.values() and len(free) > 1:
-            parts[free[0]] = part
-    return parts
-
-
-def _write(
-    folder: Path,
-    pieces: list[_Piece],
-    clusters: list[str],
-    parts: list[str],
-    rejects: Iterable[Reject],
-    manifest: dict[str, Any],
-) -> None:
-    lines = []
-    for part in PARTS:
-        notes, owners, seen = [], [], set()
-        for i, piece in enumerate(pieces):
-            if parts[i] != part:
-                continue
-            for window in piece.windows:
-                key = window[:, :3].tobytes()
-                if key not in seen:
-                    seen.add(key)
-                    notes.append(window.astype(np.int16))
-                    owners.append(i)
-        offsets = np.cumsum([0, *map(len, notes)]).astype(np.int64)
-        table = np.concatenate(notes) if notes else np.zeros((0, 4), np.int16)
-        np.save(folder / f"{part}.notes.npy", table)
-        np.save(folder / f"{part}.offsets.npy", offsets)
-        np.save(folder / f"{part}.songs.npy", np.array(owners, np.int32))
-        manifest["songs"][part] = sum(p == part for p in parts)
-        manifest["windows"][part] = len(notes)
-        manifest["corpora"][part] = dict(Counter(pieces[i].song.corpus for i in owners))
-        digest = hashlib.sha256(table.tobytes() + offsets.tobytes()).hexdigest()
-        manifest["sha256"][part] = digest
-    for piece, cluster, part in zip(pieces, clusters, parts, strict=True):
-        row = {"name": piece.song.name, "corpus": piece.song.corpus, "title": piece.song.title}
-        lines.append(json.dumps(row | {"part": part, "cluster": cluster[:23]}))
-    (folder / "songs.jsonl").write_text("\n".join(lines) + "\n")
-    rejected = [json.dumps({"name": r.name, "reason": r.reason}) for r in rejects]
-    (folder / "rejects.jsonl").write_text("".join(line + "\n" for line in rejected))
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+def _moved(folder: Path, out: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+    """Put a finished folder in the place of an older one."""
+    if folder != out:
+        old = out.with_name(f".{out.name}.old")
+        try:
+            shutil.rmtree(old, ignore_errors=True)
+            if out.exists():
+                out.rename(old)
+            folder.rename(out)
+        except OSError as error:
+            raise MusegenError(f"{out}: cannot be written ({error.strerror})") from None
+        shutil.rmtree(old, ignore_errors=True)
+    return manifest

@@ -22,10 +22,11 @@ version errors instruments score abc assemble archive harmony notation musicxml 
 representations.events representations.tracks representations.pianoroll representations.drums
 representations.trio representations.groove representations.chords representations.tuples
 representations interop segment metrics rollmetrics melody
-containers grid readers catalogue corpora windows shards workers cluster split prepare dataset leakage
+containers grid readers catalogue corpora windows
+shards workers cluster split tables prepare dataset leakage
 sampling layers models.musicvae models
 objectives objectives.variational objectives.adversarial objectives.diffusion
-presets cards pretrained distributed runs optimisation train plot pipeline evaluate
+presets cards pretrained distributed runs optimisation train lanes plot pipeline evaluate
 cli cli.common cli.music cli.training cli.data cli.look cli.main __main__
 """.split()  # noqa: SIM905
 # Conveniences of Score: loaded when called, and never by importing score.

@@ -182,3 +182,11 @@ def listing(talk: Talk, verb: str, written: list[dict[str, str]], **data: Any) -
         return
     lines = [path for row in written for path in row.values()]
     talk.result(verb, {"files": written, **data}, lines)
+
+
+def contents(folder: object, manifest: Mapping[str, Any]) -> list[str]:
+    """What is in a prepared folder, in lines."""
+    songs, windows, inputs = manifest["songs"], manifest["windows"], manifest["inputs"]
+    lines = [f"{folder}: {', '.join(f'{n} {what}' for what, n in inputs.items())}"]
+    lines += [f"  {part}: {windows[part]} windows of {songs[part]} songs" for part in windows]
+    return lines + [f"  set aside: {n} x {reason}" for reason, n in manifest["rejects"].items()]

@@ -1,4 +1,4 @@
-"""corpora, leakage: what there is to train on, and whether the split holds."""
+"""prepare, corpora, leakage: music into training data, and whether its split holds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,87 @@ from typing import Any
 
 import click
 
-from musegen.cli.common import Talk, talk_options
+from musegen.cli.common import Talk, contents, talk_options
+
+
+def _share(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, int] | None:
+    """Both numbers of a share such as 3/10."""
+    i, _, n = value.partition("/")
+    if value and not (i.isdecimal() and n.isdecimal() and 1 <= int(i) <= int(n)):
+        raise click.BadParameter(f"{value!r} is no share; write for example 3/10")
+    return (int(i), int(n)) if value else None
+
+
+@click.command()
+@click.argument("sources", nargs=-1, required=True)
+@click.option("-o", "--out", required=True, type=click.Path(), help="Folder to write.")
+@click.option(
+    "--kind", default="melody", show_default=True, help="melody, drums, groove, trio, band"
+)
+@click.option("--tracks", default="", help="Track set of a band: lpd5, lpd17, piano, pop909 ...")
+@click.option("--bars", default=2, show_default=True, type=click.IntRange(1, 64))
+@click.option("--hop", default=1, show_default=True, type=click.IntRange(1, 64))
+@click.option(
+    "--min-tracks", type=click.IntRange(0), help="Tracks that must play in half of the bars."
+)
+@click.option("--chords", is_flag=True, help="Keep the chord symbols of songs that have them.")
+@click.option("--workers", type=click.IntRange(0), help="Processes.  [default: one a core]")
+@click.option("--cluster", default="", metavar="ADDRESS", help="Read on this Dask cluster instead.")
+@click.option(
+    "--shard", default="", metavar="I/N", callback=_share, help="Make this share of the shards."
+)
+@click.option("--force", is_flag=True, help="Replace a finished folder.")
+@talk_options
+def prepare(
+    sources: tuple[str, ...],
+    out: str,
+    workers: int | None,
+    cluster: str,
+    shard: tuple[int, int] | None,
+    force: bool,
+    as_json: bool,
+    quiet: bool,
+    **cut: Any,
+) -> None:
+    """Turn music files into training data.
+
+    SOURCES are folders, zips or tars of music files, or corpora that musegen knows (see musegen
+    corpora). Files that cannot be used are set aside with their reason in rejects.jsonl. Killed at
+    any moment, the same command goes on; on a finished folder it looks for damage and repairs it.
+
+    \b
+    Examples:
+      musegen prepare my-midi-folder -o data/mine
+      musegen prepare POP909-Dataset/POP909 fiddle -o data/melody
+      musegen prepare bands -o data/band --kind band --tracks lpd5 --bars 4
+    """
+    from musegen.prepare import prepare as run
+    from musegen.windows import Settings
+
+    talk = Talk(quiet, as_json)
+    with talk.bar(0, "reading") as bar:
+
+        def report(done: int, total: int | None) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        manifest = run(
+            sources,
+            out,
+            Settings(**cut),
+            workers=workers,
+            cluster=cluster,
+            shard=shard,
+            force=force,
+            report=None if bar.disable else report,
+            say=talk.say,
+        )
+    if shard:
+        done = f"{out}: {manifest['shards']} shards, share {shard[0]} of {shard[1]}"
+        lines = [done, "when all shares are made, the same command without --shard finishes"]
+        talk.result("prepare", {"out": out, **manifest}, lines)
+    else:
+        talk.result("prepare", {"out": out, "manifest": manifest}, contents(out, manifest))
 
 
 @click.command()

@@ -53,13 +53,15 @@ def evaluate(
     from musegen.evaluate import scores, table
     from musegen.midi import write_atomic
     from musegen.prepare import prepare
+    from musegen.windows import Settings
 
     talk = Talk(quiet, as_json)
     bundle = pretrained.load(model)
     with tempfile.TemporaryDirectory() as folder:
         if not dataset.is_prepared(data):
             talk.say(f"preparing {data}: every song counts as held out")
-            prepare([data], Path(folder) / "data", bars=bundle.representation.bars, everything=part)
+            settings = Settings(bars=bundle.representation.bars)
+            prepare([data], Path(folder) / "data", settings, everything=part)
             held_out = dataset.load(Path(folder) / "data", part)
             training = None
         else:

@@ -16,7 +16,7 @@ VERBS = {
     "generate": "musegen.cli.music",
     "interpolate": "musegen.cli.music",
     "reconstruct": "musegen.cli.music",
-    "prepare": "musegen.cli.training",
+    "prepare": "musegen.cli.data",
     "corpora": "musegen.cli.data",
     "leakage": "musegen.cli.data",
     "train": "musegen.cli.training",

@@ -1,4 +1,4 @@
-"""prepare, train, presets: from MIDI files to a bundle."""
+"""train, presets: from prepared data to a bundle."""
 
 from __future__ import annotations
 
@@ -8,52 +8,7 @@ from typing import Any
 
 import click
 
-from musegen.cli.common import Talk, talk_options
-
-
-@click.command()
-@click.argument("sources", nargs=-1, required=True)
-@click.option("-o", "--out", required=True, type=click.Path(), help="Folder to write.")
-@click.option("--bars", default=2, show_default=True, type=click.IntRange(1, 64))
-@click.option("--hop", default=1, show_default=True, type=click.IntRange(1, 64))
-@click.option("--force", is_flag=True, help="Replace an existing folder.")
-@talk_options
-def prepare(
-    sources: tuple[str, ...], out: str, bars: int, hop: int, force: bool, as_json: bool, quiet: bool
-) -> None:
-    """Turn MIDI files into training data.
-
-    SOURCES are folders or zips of MIDI files, a POP909 folder or zip, or the word "fiddle" for the
-    public-domain tunes inside the music21 package. Files that cannot be used are set aside with
-    their reason in rejects.jsonl.
-
-    \b
-    Examples:
-      musegen prepare my-midi-folder -o data/mine
-      musegen prepare POP909-Dataset/POP909 fiddle -o data/melody
-    """
-    from musegen.prepare import prepare as run
-
-    talk = Talk(quiet, as_json)
-    with talk.bar(0, "reading") as bar:
-        manifest = run(
-            sources,
-            out,
-            bars=bars,
-            hop=hop,
-            force=force,
-            report=lambda done, name: bar.update(1),
-        )
-    talk.result("prepare", {"out": out, "manifest": manifest}, _summary(out, manifest))
-
-
-def _summary(out: str, manifest: dict[str, Any]) -> list[str]:
-    songs, windows = manifest["songs"], manifest["windows"]
-    lines = [f"{out}"]
-    lines += [f"  {part}: {windows[part]} windows of {songs[part]} songs" for part in windows]
-    for reason, count in manifest["rejects"].items():
-        lines.append(f"  set aside: {count} x {reason}")
-    return lines
+from musegen.cli.common import Talk, contents, talk_options
 
 
 @click.command()
@@ -183,6 +138,7 @@ def _prepared(data: str, out: Path, bars: int, talk: Talk) -> str:
     """The prepared folder: `data` itself, or what is made of it inside the run's folder."""
     from musegen import dataset, distributed
     from musegen.prepare import prepare as run_prepare
+    from musegen.windows import Settings
 
     if dataset.is_prepared(data):
         return data
@@ -191,8 +147,8 @@ def _prepared(data: str, out: Path, bars: int, talk: Talk) -> str:
         talk.say(f"going on with {prepared}")
     elif distributed.rank() == 0:
         talk.say(f"preparing {data}")
-        manifest = run_prepare([data], prepared, bars=bars, force=True)
-        talk.say("\n".join(_summary(str(prepared), manifest)))
+        manifest = run_prepare([data], prepared, Settings(bars=bars), force=True)
+        talk.say("\n".join(contents(prepared, manifest)))
     distributed.wait()
     return str(prepared)
 
