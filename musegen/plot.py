@@ -1,4 +1,8 @@
-"""Pictures: piano rolls and densities. The only importer of matplotlib."""
+"""Pictures: piano rolls of scores and arrays, densities, self-similarity.
+
+The only importer of matplotlib. Pictures are PNG or SVG files in memory, with the same bytes for
+the same music.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +12,83 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
+from musegen.errors import InputError
+from musegen.instruments import drum_name, instrument_name
+from musegen.lanes import COLOURS, Lane, colour, excerpt, label, lanes, pitch_name, plain
 from musegen.midi import write_atomic
 from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Score
 
-COLOURS = ("#2f6f9f", "#d1603d", "#5b8c5a", "#8e5ea2", "#c9a227", "#3f8f8b", "#b0446e", "#6b6b6b")
-BARS_A_ROW, MOST_ROWS = 16, 32
-_NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
+KINDS = (".png", ".svg")
+INK, GREY, LINE, BEAT, GROUND = "#333333", "#858585", "#c2c2c2", "#e6e6e6", "#f6f6f6"
+BARS_A_ROW, MOST_ROWS, TALLEST = 16, 32, 56.0  # TALLEST in inches
+GAP = 3.0  # between lanes, semitones
+HEAD, LEGEND, FOOT = 0.36, 0.2, 0.36  # above a picture, and below each row, inches
 
 
-def pitch_name(pitch: int) -> str:
-    """60 is C4."""
-    return f"{_NAMES[pitch % 12]}{pitch // 12 - 1}"
+class Picture(bytes):
+    """An image file in memory; notebooks show it."""
+
+    def __repr__(self) -> str:
+        """Short: how large it is."""
+        return f"Picture({len(self)} bytes)"
+
+    def _repr_png_(self) -> bytes | None:
+        return bytes(self) if self.startswith(b"\x89PNG") else None
+
+    def _repr_svg_(self) -> str | None:
+        return None if self.startswith(b"\x89PNG") else self.decode()
+
+
+def picture(score: Score, title: str = "", kind: str = ".png", *, first_bar: int = 1) -> Picture:
+    """A piano roll with names and bar numbers; long music goes on in further rows.
+
+    A few pitched tracks lie over each other in their colours; bands have a lane a track, those that
+    rest for a whole row left out. Drums are dots by the name of the drum. Loud notes are darker.
+
+    Args:
+        score: what to draw.
+        title: above it.
+        kind: ".png" or ".svg".
+        first_bar: number of the first bar.
+    """
+    every, lines = lanes(score), score.bar_lines()
+    bars, band = len(lines) - 1, len(every) > 1 or bool(every[0].keys)
+    legend = not band and len(every[0].tracks) > 1
+    left = 2.1 if band else 0.5  # inches
+    whole = sum(lane.height + GAP for lane in every)
+    unit = min(0.034 if band else float(np.clip(2 / whole, 0.04, 0.11)), TALLEST / whole)
+    row = _bars_a_row(bars, int(TALLEST / (whole * unit + FOOT)))
+    starts = range(0, bars, row)
+    parts = [excerpt(score, int(lines[i]), int(lines[min(i + row, bars)])) for i in starts]
+    shown = [every] * len(parts)
+    if band:
+        heard = [[n for n in every if len(p.tracks[n.tracks[0]])] for p in parts]
+        shown = [some or every[:1] for some in heard]
+    inches = [unit * (sum(lane.height + GAP for lane in some) - GAP) for some in shown]
+    width = 14.0 if len(starts) > 1 else float(np.clip(left + 0.4 + 0.85 * bars, 7, 14))
+    y = height = sum(inches) + FOOT * len(parts) + HEAD + LEGEND * legend
+    figure = _figure(width, height, layout=None)
+    _write_head(figure, score, title, legend=legend)
+    y -= HEAD + LEGEND * legend
+    for start, part, some, tall in zip(starts, parts, shown, inches, strict=True):
+        y -= tall
+        ax = figure.add_axes((left / width, y / height, 1 - (left + 0.2) / width, tall / height))
+        bottoms = draw(ax, part, shown=some, first_bar=first_bar + start)
+        ax.set_xlim(0, (lines[min(row, bars)] - lines[0]) / score.ppq)
+        for lane, bottom in zip(some, bottoms, strict=True) if band else ():
+            _write_name(figure, score, lane, (y + unit * (bottom + lane.height / 2)) / height)
+        y -= FOOT
+    return _save(figure, kind)
+
+
+def _bars_a_row(bars: int, rows: int) -> int:
+    """Sixteen, more when they would not fit into so many rows, or would leave a bar or two over."""
+    row = max(BARS_A_ROW, -(-bars // max(1, min(MOST_ROWS, rows))))
+    if bars > row and 0 < bars % row <= 2:
+        row = -(-bars // (bars // row))
+    return row
 
 
 def draw(
@@ -27,148 +96,303 @@ def draw(
     score: Score,
     title: str = "",
     *,
-    span: tuple[int, int] | None = None,
+    shown: Sequence[Lane] | None = None,
     first_bar: int = 1,
-) -> None:
-    """A piano roll on matplotlib axes: beats across, pitches up, one colour a track.
+) -> list[float]:
+    """A piano roll on matplotlib axes: quarter notes across, pitches up, one colour a track.
 
     Args:
         ax: where to draw.
         score: what to draw.
         title: above it.
-        span: lowest and highest pitch shown; those of the notes by default.
+        shown: the lanes, from the top, each labelled with its pitches or drums; by default those of
+            `lanes`, labelled with the names of the tracks where there are several.
         first_bar: number of the first bar.
-    """
-    from matplotlib.collections import PatchCollection
-    from matplotlib.patches import Rectangle
 
+    Returns:
+        Where each lane has its bottom. With one lane of pitches y is the pitch.
+    """
+    small, shown = shown is None, lanes(score) if shown is None else shown
     lines = score.bar_lines() / score.ppq
-    low, high = span or pitch_span(score)
-    for i, track in enumerate(score.tracks):
-        notes = track.notes
+    heights = [lane.height + GAP for lane in shown]
+    bottoms = [sum(heights[i + 1 :]) for i in range(len(shown))]
+    if len(shown) == 1 and not shown[0].keys:
+        bottoms = [float(shown[0].low)]
+    end, top = lines[-1], bottoms[0] + shown[0].height
+    ticks: dict[float, str] = {}
+    for lane, bottom in zip(shown, bottoms, strict=True):
+        _draw_lane(ax, score, lane, bottom, end, zebra=len(shown) == 1)
+        if small and len(shown) > 1:
+            ticks[bottom + lane.height / 2] = label(score, lane.tracks[0])
+            continue
+        fine = len(shown) == 1 and lane.height <= 30
+        names = {k: drum_name(k) for k in lane.keys} or _named(lane.low + 1, lane.high, fine=fine)
+        places = bottom + lane.heights(np.array(list(names)))
+        ticks |= dict(zip(places.tolist(), names.values(), strict=True))
+    ax.set_xlim(0, end)
+    ax.set_ylim(bottoms[-1], top)
+    ax.set_yticks(list(ticks), list(ticks.values()))
+    every = max(1, -(-(len(lines) - 1) // 20))
+    visible = lines if len(lines) <= 65 else lines[::every]
+    ax.vlines(visible, bottoms[-1], top, color=LINE, linewidth=0.7, zorder=0.6)
+    if len(lines) <= 20:
+        ax.vlines(np.arange(1, end), bottoms[-1], top, color=BEAT, linewidth=0.5, zorder=0.5)
+    ax.set_xticks(lines[:-1:every], [str(i + first_bar) for i in range(0, len(lines) - 1, every)])
+    ax.tick_params(axis="x", labelsize=7, length=2.5, color=LINE, labelcolor=INK)
+    ax.tick_params(axis="y", labelsize=6 if len(shown) > 1 else 7, length=0, labelcolor=GREY)
+    ax.set_frame_on(False)
+    if title:
+        ax.set_title(title, fontsize=8, loc="left", color=INK)
+    return bottoms
+
+
+def _named(low: int, high: int, *, fine: bool = False) -> dict[int, str]:
+    """Names of Cs, if `fine` of Gs too, from `low` to below `high`; of one pitch at the least."""
+    found = {p: pitch_name(p) for p in range(low, high) if p % 12 in (0, 7 * fine)}
+    return found or {low + 1: pitch_name(low + 1)}
+
+
+def _draw_lane(
+    ax: Any, score: Score, lane: Lane, bottom: float, end: float, *, zebra: bool
+) -> None:
+    from matplotlib.collections import PolyCollection
+
+    if zebra and not lane.keys:
+        black = [p for p in range(lane.low, lane.high + 1) if p % 12 in (1, 3, 6, 8, 10)]
+        ax.barh(black, end, 1.0, color=GROUND, zorder=0)
+    else:
+        ax.barh(bottom + lane.height / 2, end, lane.height, color=GROUND, zorder=0)
+    for i in lane.tracks:
+        notes = score.tracks[i].notes
         if not len(notes):
             continue
-        boxes = [
-            Rectangle((on / score.ppq, p - 0.45), max(d / score.ppq - 0.02, 0.02), 0.9)
-            for on, d, p in notes[:, [ONSET, DURATION, PITCH]].tolist()
-        ]
-        strength = 0.45 + 0.55 * notes[:, VELOCITY] / 127
-        patches = PatchCollection(boxes, facecolor=COLOURS[i % len(COLOURS)], linewidth=0)
-        patches.set_alpha(strength.tolist())
-        ax.add_collection(patches)
-    ax.set_xlim(lines[0], lines[-1])
-    ax.set_ylim(low, high)
-    for pitch in range(low, high + 1):
-        if pitch % 12 in (1, 3, 6, 8, 10):
-            ax.axhspan(pitch - 0.5, pitch + 0.5, color="#f1f1f1", zorder=0, linewidth=0)
-    shown = lines if len(lines) <= 65 else lines[:: -(-len(lines) // 64)]
-    for line in shown:
-        ax.axvline(line, color="#cccccc", linewidth=0.8, zorder=0.5)
-    ticks = [p for p in range(low, high + 1) if p % 12 == 0] or [low + 2]
-    ax.set_yticks(ticks, [pitch_name(p) for p in ticks])
-    every = max(1, (len(lines) - 1) // 16)
-    ax.set_xticks(lines[:-1:every], [str(i + first_bar) for i in range(0, len(lines) - 1, every)])
-    ax.tick_params(labelsize=7, length=2)
-    for side in ("top", "right"):
-        ax.spines[side].set_visible(False)
-    if title:
-        ax.set_title(title, fontsize=8, loc="left")
+        x, y = notes[:, ONSET] / score.ppq, bottom + lane.heights(notes[:, PITCH])
+        shades = _shades(colour(score, i), notes[:, VELOCITY])
+        if lane.keys:
+            ax.scatter(x, y, s=8, c=shades, linewidths=0, zorder=2, marker="D", clip_on=False)
+            continue
+        off = x + np.maximum(notes[:, DURATION] / score.ppq - 0.03, 0.03)
+        half = 0.45 if zebra else 0.6
+        under, over = y - half, y + half
+        corners = np.stack([[x, under], [off, under], [off, over], [x, over]]).transpose(2, 0, 1)
+        ax.add_collection(PolyCollection(list(corners), facecolors=shades, linewidths=0, zorder=2))
 
 
-def _figure(width: float, height: float) -> Any:
+def _shades(colour: str, velocities: NDArray[Any]) -> NDArray[Any]:
+    """Loud notes in the colour, soft ones nearer to white, [n, 3]."""
+    from matplotlib.colors import to_rgb
+
+    strength = (0.35 + 0.65 * velocities / 127)[:, None]
+    return 1 - strength * (1 - np.array(to_rgb(colour)))
+
+
+def _write_head(figure: Any, score: Score, title: str, *, legend: bool) -> None:
+    """Title and facts; below them the names of overlaid tracks."""
+    width, height = figure.get_size_inches()
+    metres = {f"{n}/{d}" for _, n, d in score.metres}
+    facts = [f"{len(score.bar_lines()) - 1} bars", f"♩ = {score.tempos[0][1]:.4g}"]
+    facts.insert(1, next(iter(metres)) if len(metres) == 1 else "changing metre")
+
+    def write(x: float, y: float, text: str, **look: Any) -> float:
+        """Text at a place in inches; where it ends."""
+        made = figure.text(x / width, 1 - y / height, text, parse_math=False, **look)
+        return float(made.get_window_extent().x1 / figure.dpi)
+
+    x = write(0.1, 0.22, plain(title, int(7 * width)), size=10, color=INK, weight="bold")
+    write(x + 0.15, 0.22, "   ".join(facts), size=8, color=GREY)
+    x = 0.5
+    for i, track in enumerate(score.tracks if legend else ()):
+        if len(track):
+            name = f"{i + 1} {label(score, i)}"
+            x = 0.3 + write(x, 0.22 + LEGEND, name, size=8, color=colour(score, i))
+
+
+def _write_name(figure: Any, score: Score, lane: Lane, y: float) -> None:
+    """Name and instrument at the left of a lane."""
+    i, (width, height) = lane.tracks[0], figure.get_size_inches()
+    track, shift = score.tracks[i], 0.055 / height
+    name, what = label(score, i), instrument_name(track.program, track.is_drum)
+    same = {"x": 0.1 / width, "va": "center", "parse_math": False}
+    high = y + shift * (name != what)
+    figure.text(y=high, s=name, size=7.5, weight="bold", color=colour(score, i), **same)
+    if name != what:
+        figure.text(y=y - 1.2 * shift, s=what, size=6, color=GREY, **same)
+
+
+def _figure(width: float, height: float, layout: Any = "constrained") -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout=layout, facecolor="white")
     FigureCanvasAgg(figure)  # draws to memory: no window system, no global state
     return figure
 
 
-def _png(figure: Any) -> bytes:
+def _save(figure: Any, kind: str = ".png") -> Picture:
+    """As a file in memory, without dates, versions or random names."""
+    from matplotlib import rc_context
+
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-    return buffer.getvalue()
+    metadata = {".png": {"Software": None}, ".svg": {"Date": None, "Creator": None}}[kind]
+    with rc_context({"svg.hashsalt": "musegen", "svg.fonttype": "path"}):
+        figure.savefig(buffer, format=kind[1:], dpi=110, metadata=metadata)
+    return Picture(buffer.getvalue())
 
 
-def pitch_span(score: Score) -> tuple[int, int]:
-    """Lowest and highest pitch to show, with a little room; the octave from middle C for none."""
-    notes = [t.notes[:, PITCH] for t in score.tracks if len(t)]
-    if not notes:
-        return 60, 72
-    pitches = np.concatenate(notes)
-    return int(pitches.min()) - 2, int(pitches.max()) + 2
+def png(score: Score, title: str = "") -> Picture:
+    """The picture of a score as PNG."""
+    return picture(score, title)
+
+
+def pianoroll(
+    score: Score,
+    path: str | Path | None = None,
+    *,
+    title: str = "",
+    force: bool = True,
+    first_bar: int = 1,
+) -> Any:
+    """Draw a piano roll: into a file when `path` is given, else on new matplotlib axes.
+
+    Raises:
+        InputError: the path ends in something else than .png or .svg.
+    """
+    if path is not None:
+        kind = Path(path).suffix.lower()
+        if kind not in KINDS:
+            raise InputError(path, "is no name of a picture; end it in .png or .svg")
+        return write_atomic(path, picture(score, title, kind, first_bar=first_bar), force=force)
+    import matplotlib.pyplot as plt
+
+    _, ax = plt.subplots(figsize=(_width(score), 2.6))
+    draw(ax, score, title, first_bar=first_bar)
+    return ax
 
 
 def _width(score: Score) -> float:
     return float(np.clip(1.2 + 0.9 * (len(score.bar_lines()) - 1), 3.2, 16))
 
 
-def png(score: Score, title: str = "") -> bytes:
-    """A piano roll as PNG bytes; long music goes on in further rows, 16 bars each or more."""
-    lines = score.bar_lines()
-    row = max(BARS_A_ROW, -(-(len(lines) - 1) // MOST_ROWS))
-    starts = range(0, len(lines) - 1, row)
-    if len(starts) == 1:
-        figure = _figure(_width(score), 2.6)
-        draw(figure.subplots(), score, title)
-        return _png(figure)
-    figure = _figure(16, 1.9 * len(starts))
-    axes = figure.subplots(len(starts), 1)
-    span = pitch_span(score)
-    for ax, start in zip(axes, starts, strict=True):
-        end = lines[min(start + row, len(lines) - 1)]
-        part = score.clip(int(lines[start]), int(end))
-        draw(ax, part, title if start == 0 else "", span=span, first_bar=start + 1)
-        ax.set_xlim(0, (lines[row] - lines[0]) / score.ppq)
-    return _png(figure)
-
-
-def pianoroll(
-    score: Score, path: str | Path | None = None, *, title: str = "", force: bool = True
-) -> Any:
-    """Draw a piano roll: into a PNG file when `path` is given, else on new matplotlib axes."""
-    if path is not None:
-        return write_atomic(path, png(score, title), force=force)
-    import matplotlib.pyplot as plt
-
-    _, ax = plt.subplots(figsize=(_width(score), 2.6))
-    draw(ax, score, title)
-    return ax
-
-
-def grid(scores: Sequence[Score], titles: Sequence[str], columns: int = 4) -> bytes:
+def grid(scores: Sequence[Score], titles: Sequence[str], columns: int = 4) -> Picture:
     """Several piano rolls in one PNG."""
     columns = max(1, min(columns, len(scores)))
-    rows = -(-len(scores) // columns)
-    width = min(18.0, columns * max(map(_width, scores)))
-    figure = _figure(width, 1.9 * rows)
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for ax in axes.flat[len(scores) :]:
-        ax.axis("off")
-    for ax, score, title in zip(axes.flat, scores, titles, strict=False):
+    figure, axes = _panels(len(scores), columns, min(18 / columns, max(map(_width, scores))), 1.9)
+    for ax, score, title in zip(axes, scores, titles, strict=False):
         draw(ax, score, title)
-    return _png(figure)
+    return _save(figure)
+
+
+def _panels(n: int, columns: int, width: float, height: float) -> tuple[Any, list[Any]]:
+    """A figure with `n` axes, row by row, each of a size in inches."""
+    rows = -(-n // columns)
+    figure = _figure(width * columns, height * rows)
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for ax in axes[n:]:
+        ax.axis("off")
+    return figure, axes[:n]
 
 
 def densities(
     sets: Mapping[str, Mapping[str, Any]], edges: Mapping[str, Any], titles: Mapping[str, str]
-) -> bytes:
-    """Histograms of each feature for each named set, as PNG bytes."""
-    columns = 4
-    rows = -(-len(edges) // columns)
-    figure = _figure(3.4 * columns, 2.4 * rows)
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for ax in axes.flat[len(edges) :]:
-        ax.axis("off")
-    for ax, (feature, bins) in zip(axes.flat, edges.items(), strict=False):
-        for i, (name, values) in enumerate(sets.items()):
-            v = np.clip(values[feature], bins[0], bins[-1])
-            share = np.histogram(v, bins)[0] / max(1, len(v))
-            ax.stairs(share, bins, color=COLOURS[i], label=name, linewidth=1.3, fill=False)
-        ax.set_title(titles[feature], fontsize=8, loc="left")
-        ax.tick_params(labelsize=7)
+) -> Picture:
+    """Histograms of each feature for each named set as PNG; the second set is the grey ground.
+
+    Args:
+        sets: values of each feature, by name of the set.
+        edges: bin edges of each feature.
+        titles: above each feature's histogram.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    figure, axes = _panels(len(edges), 4, 3.4, 2.4)
+    for ax, (feature, bins) in zip(axes, edges.items(), strict=True):
+        found = [np.clip(values[feature], bins[0], bins[-1]) for values in sets.values()]
+        shares = [np.histogram(v, bins)[0] / max(1, len(v)) for v in found]
+        for i, (name, share) in enumerate(zip(sets, shares, strict=True)):
+            ground = {"color": "#dadada", "fill": True, "zorder": 0}
+            look = ground if i == 1 else {"color": COLOURS[i], "linewidth": 1.4}
+            ax.stairs(share, bins, label=name, **look)
+        some = np.flatnonzero(np.sum(shares, axis=0))
+        if len(some):
+            ax.set_xlim(bins[max(0, some[0] - 1)], bins[min(some[-1] + 2, len(bins) - 1)])
+        ax.xaxis.set_major_locator(MaxNLocator(6, integer=bool(bins[1] - bins[0] == 1)))
+        ax.set_title(titles[feature], fontsize=8, loc="left", color=INK)
+        ax.tick_params(labelsize=7, color=LINE)
         ax.set_yticks([])
-        for side in ("top", "right", "left"):
-            ax.spines[side].set_visible(False)
-    axes.flat[0].legend(fontsize=7, frameon=False)
-    return _png(figure)
+        ax.spines[["top", "right", "left"]].set_visible(False)
+        ax.spines["bottom"].set_color(LINE)
+    axes[0].legend(fontsize=7, frameon=False)
+    return _save(figure)
+
+
+def similarity(matrix: ArrayLike, title: str = "") -> Picture:
+    """How alike the bars of a piece are, [bars, bars] from 0 to 1, as PNG: dark where they are."""
+    cells = np.asarray(matrix, float)
+    figure = _figure(4.8, 4.3)
+    ax = figure.subplots()
+    edge = len(cells) + 0.5
+    image = ax.imshow(cells, cmap="bone_r", vmin=0, vmax=1, extent=(0.5, edge, edge, 0.5))
+    ax.set_xlabel("bar", fontsize=8, color=INK)
+    ax.set_title(title, fontsize=9, loc="left", color=INK)
+    ax.tick_params(labelsize=7, color=LINE)
+    scale = figure.colorbar(image, ax=ax, shrink=0.6)
+    scale.ax.tick_params(labelsize=7, color=LINE)
+    ax.set_frame_on(False)
+    scale.outline.set_visible(False)
+    return _save(figure)
+
+
+def roll(
+    cells: ArrayLike,
+    *,
+    names: Sequence[str] = (),
+    onsets: ArrayLike | None = None,
+    low: int = 0,
+    beat: int = 4,
+    bar: int | None = None,
+    title: str = "",
+) -> Picture:
+    """A pianoroll array as PNG, cell by cell: a strip a track, each with the pitches it uses.
+
+    Args:
+        cells: [track, time, pitch] or [time, pitch]; 0 is silence, larger is darker.
+        names: of the tracks.
+        onsets: of the same shape; cells where notes begin are drawn darkest.
+        low: MIDI pitch of the lowest row.
+        beat: steps to a beat.
+        bar: steps to a bar; four beats by default.
+        title: above it.
+    """
+    from matplotlib.colors import LinearSegmentedColormap
+
+    values = np.asarray(cells, float)
+    values = values[None] if values.ndim == 2 else values
+    values = values / max(float(values.max(initial=0)), 1e-9)
+    if onsets is not None:
+        begins = np.asarray(onsets).reshape(values.shape) != 0
+        values = np.where(begins, 1.0, 0.55 * values)
+    tracks, time, pitches = values.shape
+    used = [np.flatnonzero(track.any(axis=0)) for track in values]
+    spans = [(max(0, u.min(initial=pitches) - 2), u.max(initial=0) + 3) for u in used]
+    spans = [(a, min(b, pitches)) if a < b else (0, min(8, pitches)) for a, b in spans]
+    sizes = [0.2 + 0.03 * (b - a) for a, b in spans]
+    figure = _figure(float(np.clip(time / 16, 6, 14)), sum(sizes) + 0.08 * tracks + 0.6)
+    axes = figure.subplots(tracks, 1, sharex=True, squeeze=False, height_ratios=sizes)[:, 0]
+    steps = np.arange(0, time + 1, beat)
+    whole = steps % (bar or 4 * beat) == 0
+    for i, (ax, (a, b)) in enumerate(zip(axes, spans, strict=True)):
+        ramp = LinearSegmentedColormap.from_list("", ["#ffffff", COLOURS[i % len(COLOURS)]])
+        look = {"cmap": ramp, "vmin": 0, "vmax": 1, "aspect": "auto", "interpolation": "nearest"}
+        extent = (0, time, low + a - 0.5, low + b - 0.5)
+        ax.imshow(values[i, :, a:b].T, origin="lower", extent=extent, **look)
+        ax.vlines(steps, *extent[2:], colors=np.where(whole, LINE, BEAT), linewidth=0.6)
+        octaves = _named(low + a, low + b)
+        ax.set_yticks(list(octaves), list(octaves.values()))
+        ax.tick_params(labelsize=7, length=2, color=LINE)
+        ax.spines[:].set_color(LINE)
+        if i < len(names):
+            ax.set_ylabel(names[i], fontsize=8, rotation=0, ha="right", va="center", color=INK)
+    axes[0].set_title(title, fontsize=9, loc="left", color=INK)
+    axes[-1].set_xticks(steps[whole & (steps < time)])
+    axes[-1].set_xlabel("step", fontsize=8, color=INK)
+    return _save(figure)

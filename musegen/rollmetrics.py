@@ -125,7 +125,6 @@ def measure(
     *,
     drums: Sequence[int] = (),
     names: Sequence[str] = (),
-    low: int = 0,
     onsets: ArrayLike | None = None,
     mode: str = "octave",
     pairs: Sequence[tuple[int, int]] | None = None,
@@ -139,7 +138,6 @@ def measure(
             for bars of different lengths.
         drums: which tracks are drums.
         names: of the tracks; their numbers by default.
-        low: MIDI pitch of the lowest row.
         onsets: of the shape of `rolls`, not 0 where a note begins; without it a note that follows
             another of its pitch at once cannot be told from a longer one. Published code has none,
             so it counts only in "octave".
@@ -168,7 +166,7 @@ def measure(
         _measure(
             rolls[i : i + few] != 0,
             None if marked is None else marked[i : i + few] != 0,
-            (beat, lines, low, list(drums), list(pairs), MODES[mode]),
+            (beat, lines, list(drums), list(pairs), MODES[mode]),
         )
         for i in range(0, n, few)
     ]
@@ -192,10 +190,10 @@ def _bar_lines(time: int, bar: int | ArrayLike) -> Steps:
 def _measure(
     active: NDArray[np.bool_],
     onsets: NDArray[np.bool_] | None,
-    settings: tuple[int, Steps, int, list[int], list[tuple[int, int]], Mode],
+    settings: tuple[int, Steps, list[int], list[tuple[int, int]], Mode],
 ) -> dict[str, Values]:
     """The values of `measure` of rolls [n, track, time, pitch], bars of all rolls in a row."""
-    beat, lines, low, drums, pairs, mode = settings
+    beat, lines, drums, pairs, mode = settings
     starts_of_bars, bar_steps = lines[:-1], np.diff(lines)
     pitched = np.isin(np.arange(active.shape[1]), drums, invert=True)
 
@@ -210,7 +208,7 @@ def _measure(
     voices = active.sum(axis=-1)
     beats, first_beats = _beats(lines, beat)
     chroma = np.add.reduceat(active, beats, axis=-2, dtype=np.float32) @ _fold(
-        active.shape[-1], low, mode
+        active.shape[-1], mode
     )  # [n, track, beat, 12]
     used = np.add.reduceat(chroma, first_beats, axis=-2) > 0
     sound = used.any(axis=-1)
@@ -267,11 +265,14 @@ def _beats(lines: Steps, beat: int) -> tuple[Steps, Steps]:
     return np.repeat(lines[:-1], count) + beat * inside, first
 
 
-def _fold(pitches: int, low: int, mode: Mode) -> NDArray[np.float32]:
-    """Matrix [pitch, 12] from pitches to pitch classes, or to parts of the register."""
+def _fold(pitches: int, mode: Mode) -> NDArray[np.float32]:
+    """Matrix [pitch, 12] from pitches to pitch classes, or to parts of the register.
+
+    Which class comes first does not matter: the metrics are the same in every key.
+    """
     row = np.arange(pitches)
     width = pitches // 12 + 1 if mode.padded else -(-pitches // 12)
-    bin_ = row // width if mode.published else (low + row) % 12
+    bin_ = row // width if mode.published else row % 12
     return np.eye(12, dtype=np.float32)[bin_]
 
 
