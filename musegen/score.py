@@ -306,7 +306,7 @@ class Score:
         return midi.write(self, path, force=force)
 
     def plot(self, path: str | Path | None = None, *, title: str = "") -> Axes | Path:
-        """Draw a piano roll, into a PNG when `path` is given, else on matplotlib axes."""
+        """Draw a piano roll, into a PNG or SVG when `path` is given, else on matplotlib axes."""
         from musegen import plot
 
         return plot.pianoroll(self, path, title=title)
