@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from musegen import abc, containers, grid, midi, musicxml
+from musegen import containers, grid, midi, musicxml
 from musegen.errors import InputError
 from musegen.score import ONSET, PITCH, Score
 
@@ -93,11 +93,7 @@ def content(entry: Entry) -> bytes:
 
 def as_written(entry: Entry) -> Song:
     """Any file that `midi.read` takes, as it is."""
-    if entry.name.lower().endswith(".abc") or "#" in entry.name:
-        score = abc.parse(content(entry).decode("utf-8", "replace"), entry.name)
-    else:
-        score = midi.read(io.BytesIO(content(entry)), name=entry.name)
-    return _song(entry, score)
+    return _song(entry, midi.read(io.BytesIO(content(entry)), name=entry.name))
 
 
 def _song(entry: Entry, score: Score, cluster: str = "") -> Song:
