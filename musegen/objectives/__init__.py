@@ -14,12 +14,14 @@ Losses = dict[str, Tensor]  # "loss" is minimised, the rest is logged
 
 class Batch(NamedTuple):
     """What a loss sees: symbols or rolls `x` [b, ...], and for each one the index of its style and
-    the semitones by which it was moved [b].
+    the semitones by which it was moved [b]; where music is made to fit something (chords, tracks),
+    that is `given` [b, ...].
     """
 
     x: Tensor
     style: Tensor
     shift: Tensor
+    given: Tensor | None = None
 
 
 def always(step: int) -> bool:
