@@ -153,19 +153,22 @@ def step_runs(score: Score, track: Track) -> list[tuple[Notes, int]]:
     return found
 
 
-def windows(line: Notes, bars: int, size: int = 2, hop: int = 1) -> list[Notes]:
-    """Windows of `size` bars every `hop` bars of a line of `bars` bars; times in steps.
+def windows(
+    line: Notes, bars: int, size: int = 2, hop: int = 1, bar: int = STEPS_PER_BAR
+) -> tuple[Notes, NDArray[np.int64]]:
+    """Windows of `size` bars every `hop` bars of notes of `bars` bars of `bar` steps each.
 
     A note belongs where it begins and is cut at the window's end.
+
+    Returns:
+        The notes of one window after the other, times in steps from its start, and how many notes
+        each has.
     """
-    starts = np.arange(0, bars - size + 1, hop) * STEPS_PER_BAR
-    length = size * STEPS_PER_BAR
+    starts, length = np.arange(0, bars - size + 1, hop) * bar, size * bar
     first = np.searchsorted(line[:, ONSET], starts)
-    last = np.searchsorted(line[:, ONSET], starts + length)
-    cut = []
-    for start, lo, hi in zip(starts, first, last, strict=True):
-        rows = line[lo:hi].copy()
-        rows[:, ONSET] -= start
-        rows[:, DURATION] = np.minimum(rows[:, DURATION], length - rows[:, ONSET])
-        cut.append(rows)
-    return cut
+    count = np.searchsorted(line[:, ONSET], starts + length) - first
+    begin = np.cumsum(count) - count
+    rows = line[np.arange(count.sum()) + np.repeat(first - begin, count)]
+    rows[:, ONSET] -= np.repeat(starts, count)
+    rows[:, DURATION] = np.minimum(rows[:, DURATION], length - rows[:, ONSET])
+    return rows, count

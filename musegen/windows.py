@@ -25,7 +25,7 @@ from musegen.representations.events import HIGHEST, LOWEST, STEPS_PER_QUARTER, m
 from musegen.representations.tracks import TRACK, TRACKSETS, gather, to_steps
 from musegen.representations.trio import TRIO
 from musegen.score import DURATION, ONSET, PITCH, Notes, Score, Track
-from musegen.segment import bar_runs, pick_melody, step_runs
+from musegen.segment import bar_runs, pick_melody, step_runs, windows
 
 Runs = list[tuple[Notes, int]]
 SKETCH = 256  # hashes that stand for the shapes of a song, the smallest of them
@@ -124,18 +124,16 @@ def cut(score: Score, settings: Settings, dropped: Counter[str]) -> Cut:
         ValueError: none is; the message says why.
     """
     kind = KINDS[settings.kind]
-    per_bar = 4 * kind.steps
     columns = TRACK + (tracks_of(settings) > 1)
     runs = kind.runs(score, settings)
     if not runs:
         raise ValueError("no bars of four quarters (metre {1}/{2})".format(*score.metres[0]))
     parts, counts, starts = [np.zeros((0, columns), np.int64)], [], []
     for (line, bars), ticks in zip(runs, bar_runs(score), strict=True):
-        first = np.arange(0, bars - settings.bars + 1, settings.hop)
-        rows, count = _slices(line, first * per_bar, settings.bars * per_bar)
+        rows, count = windows(line, bars, settings.bars, settings.hop, 4 * kind.steps)
         parts.append(rows)
         counts.append(count)
-        starts.append(ticks[first])
+        starts.append(ticks[: -settings.bars : settings.hop])
     notes, count = np.concatenate(parts), np.concatenate(counts)
     if not len(count):
         raise ValueError(f"shorter than {settings.bars} bars")
@@ -300,17 +298,6 @@ KINDS = {
     ),
     "band": Kind("all tracks of a track set", 24, _band_runs, tracks=0, min_tracks=3),
 }
-
-
-def _slices(line: Notes, starts: NDArray[np.int64], length: int) -> tuple[Notes, Any]:
-    """The notes of the windows at `starts`, one after the other, and how many each has."""
-    first = np.searchsorted(line[:, ONSET], starts)
-    count = np.searchsorted(line[:, ONSET], starts + length) - first
-    begin = np.cumsum(count) - count
-    rows = line[np.arange(count.sum()) + np.repeat(first - begin, count)]
-    rows[:, ONSET] -= np.repeat(starts, count)
-    rows[:, DURATION] = np.minimum(rows[:, DURATION], length - rows[:, ONSET])
-    return rows, count
 
 
 def _unsuitable(notes: Notes, count: NDArray[np.int64], settings: Settings) -> list[str]:
