@@ -4,14 +4,19 @@ Faithful parts: bidirectional LSTM encoder; mu = dense, sigma = softplus(dense),
 N(0, 0.001) (section 3.1 and reference code); decoder LSTM stack whose initial states are
 tanh(dense(z)) and whose input at each step is the previous symbol and z (section 3.2).
 `readout="last"` is that model: the encoder's last states give the posterior and every step sees
-the same z.
+the same z. With `segments` above 1 the decoder is hierarchical (section 3.2): a conductor LSTM, its
+states tanh(dense(z)), gives one embedding to each segment (a bar), from which the decoder writes it
+as if it were z. No state passes between segments, so all are trained and decoded side by side.
 
 Deviations, each behind a field of the config:
 
 * `readout="steps"`: every encoder state is projected to a few numbers and the posterior reads all
   of them; the decoder sees at step t a learned linear view of z of its own. Both are linear maps
   between one latent and places in time, which an LSTM otherwise has to count out by itself.
-  Reconstruction of held-out songs is learned many times faster, so this is the default here.
+  Reconstruction of held-out songs is learned many times faster, so this is the default here. In
+  the hierarchy each segment has such a view of z, and each step one of its segment's embedding.
+* `encode_segments`: the encoder reads each segment by itself and an LSTM over segments puts them
+  together (the reference code's hierarchical encoder), 16 steps deep instead of 256.
 * `embedding`: symbols pass a learned table instead of a one-hot vector: the same function class,
   a smaller product per step.
 * `unconditional`: one learned point of the latent for each style at which the decoder is trained
@@ -53,6 +58,11 @@ class MusicVAEConfig:
         embedding: size of the symbol table in encoder and decoder; 0 for one-hot vectors.
         readout: "last" as published, "steps" for a view of z at each step (see the module).
         view: size of that view, and of the encoder's projection at each step (steps only).
+        layers: layers of the encoder LSTM.
+        segments: parts of a sequence (bars) that a conductor leads; 1 for the flat decoder.
+        conductor: units of each layer of the conductor LSTM (segments above 1 only).
+        context: size of what the conductor tells a segment; 0 for its last layer's units.
+        encode_segments: whether the encoder is hierarchical too.
         unconditional: whether the decoder is a language model too (see the module).
         shift: largest transposition in training, up or down, which the language model is told.
         styles: names of the kinds of music that the prior tells apart, most frequent first.
@@ -67,10 +77,20 @@ class MusicVAEConfig:
     embedding: int = 0
     readout: Literal["last", "steps"] = "last"
     view: int = 64
+    layers: int = 1
+    segments: int = 1
+    conductor: tuple[int, ...] = ()
+    context: int = 0
+    encode_segments: bool = False
     unconditional: bool = False
     shift: int = 0
     styles: tuple[str, ...] = ()
     shares: tuple[float, ...] = ()
+
+    @property
+    def told(self) -> int:
+        """Size of what a segment is decoded from: z itself, or the conductor's embedding."""
+        return (self.context or self.conductor[-1]) if self.segments > 1 else self.latent
 
 
 class MusicVAE(nn.Module):
@@ -83,16 +103,35 @@ class MusicVAE(nn.Module):
         self.table = nn.Embedding(c.vocab, width)
         if not c.embedding:
             self.table.weight.requires_grad_(False).copy_(torch.eye(c.vocab))
-        self.encoder = nn.LSTM(width, c.encoder, batch_first=True, bidirectional=True)
-        by_step = c.readout == "steps"
+        by_step, steps = c.readout == "steps", c.steps // c.segments
+        self.encoder = nn.LSTM(
+            width, c.encoder, num_layers=c.layers, batch_first=True, bidirectional=True
+        )
+        read = c.steps if not c.encode_segments else steps
         if by_step:
             self.project = nn.Linear(2 * c.encoder, c.view)
-            self.view = nn.Linear(c.latent, c.steps * c.view)
+            self.view = nn.Linear(c.told, steps * c.view)
             self.view_to_logits = nn.Linear(c.view, c.vocab, bias=False)
-        summary = c.steps * c.view if by_step else 2 * c.encoder
+        summary = read * c.view if by_step else 2 * c.encoder
+        if c.encode_segments:
+            self.gist = nn.Linear(summary, c.told)
+            self.over_segments = nn.LSTM(c.told, c.encoder, batch_first=True, bidirectional=True)
+            if by_step:
+                self.project_segment = nn.Linear(2 * c.encoder + c.told, c.told)
+            summary = c.segments * c.told if by_step else 2 * c.encoder
         self.posterior = nn.Linear(summary, 2 * c.latent)
-        self.initial = nn.Linear(c.latent, 2 * sum(c.decoder))
-        seen = c.view if by_step else c.latent
+        if c.segments > 1:
+            if by_step:
+                self.segment_view = nn.Linear(c.latent, c.segments * c.told)
+            if c.context:
+                self.tell = nn.Linear(c.conductor[-1], c.context)
+            self.lead = nn.Linear(c.latent, 2 * sum(c.conductor))
+            sizes = [c.told if by_step else 1, *c.conductor[:-1]]
+            self.conductor = nn.ModuleList(
+                nn.LSTM(i, d, batch_first=True) for i, d in zip(sizes, c.conductor, strict=True)
+            )
+        self.initial = nn.Linear(c.told, 2 * sum(c.decoder))
+        seen = c.view if by_step else c.told
         inputs = [width + seen, *c.decoder[:-1]]
         self.decoder = nn.ModuleList(
             nn.LSTM(i, d, batch_first=True) for i, d in zip(inputs, c.decoder, strict=True)
@@ -101,7 +140,7 @@ class MusicVAE(nn.Module):
         if c.unconditional:
             self.style = nn.Embedding(max(1, len(c.styles)), c.latent)
             self.shift = nn.Embedding(2 * c.shift + 1, c.latent)
-        for layer in (self.posterior, self.initial):
+        for layer in (self.posterior, self.initial, *([self.lead] if c.segments > 1 else [])):
             nn.init.normal_(layer.weight, std=0.001)
             nn.init.zeros_(layer.bias)
 
@@ -119,38 +158,73 @@ class MusicVAE(nn.Module):
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Symbols [b, t] to the posterior's mean and standard deviation, [b, z] each."""
+        c = self.config
+        if c.encode_segments:
+            x = self._segments(x)
         states, (last, _) = self.encoder(self.table(x))
-        if self.config.readout == "steps":
+        if c.readout == "steps":
             summary = rearrange(self.project(states), "b t d -> b (t d)")
         else:
-            summary = torch.cat([last[0], last[1]], dim=-1)
+            summary = torch.cat([last[-2], last[-1]], dim=-1)
+        if c.encode_segments:
+            gist = rearrange(self.gist(summary), "(b u) d -> b u d", u=c.segments)
+            states, (last, _) = self.over_segments(gist)
+            if c.readout == "steps":
+                read = self.project_segment(torch.cat([states, gist], dim=-1))
+                summary = rearrange(read, "b u d -> b (u d)")
+            else:
+                summary = torch.cat([last[-2], last[-1]], dim=-1)
         mean, spread = self.posterior(summary).chunk(2, dim=-1)
         return mean, F.softplus(spread)
 
-    def _views(self, z: Tensor) -> Tensor:
-        """What the decoder sees of z [b, z] at each step, [b, t, d]."""
-        c = self.config
-        if c.readout == "steps":
-            return rearrange(self.view(z), "b (t d) -> b t d", t=c.steps)
-        return repeat(z, "b z -> b t z", t=c.steps)
+    def _segments(self, x: Tensor) -> Tensor:
+        """Sequences [b, t, ...] as segments [b u, t, ...]."""
+        return x.reshape(len(x) * self.config.segments, -1, *x.shape[2:])
 
-    def _initial_states(self, z: Tensor) -> tuple[Tensor, ...]:
-        """H and c of each layer in turn, [b, d] each."""
-        return torch.tanh(self.initial(z)).split([d for d in self.config.decoder for _ in "hc"], -1)
+    def conduct(self, z: Tensor) -> Tensor:
+        """What the decoder is given [b u, d] for each segment of z [b, z]: z itself when flat."""
+        c = self.config
+        if c.segments == 1:
+            return z
+        view = h = z.new_zeros(len(z), c.segments, 1)
+        if c.readout == "steps":
+            view = h = rearrange(self.segment_view(z), "b (u d) -> b u d", u=c.segments)
+        states = torch.tanh(self.lead(z)).split([d for d in c.conductor for _ in "hc"], -1)
+        for layer, h0, c0 in zip(self.conductor, states[::2], states[1::2], strict=True):
+            h, _ = layer(h, (h0[None].contiguous(), c0[None].contiguous()))
+        told = self.tell(h) if c.context else h
+        return rearrange(told + view if c.readout == "steps" else told, "b u d -> (b u) d")
+
+    def _views(self, told: Tensor) -> Tensor:
+        """What the decoder sees of its segment's embedding [n, d] at each step, [n, t, d]."""
+        c = self.config
+        steps = c.steps // c.segments
+        if c.readout == "steps":
+            return rearrange(self.view(told), "n (t d) -> n t d", t=steps)
+        return repeat(told, "n d -> n t d", t=steps)
+
+    def _initial_states(self, told: Tensor) -> tuple[Tensor, ...]:
+        """H and c of each layer in turn, [n, d] each."""
+        sizes = [d for d in self.config.decoder for _ in "hc"]
+        return torch.tanh(self.initial(told)).split(sizes, -1)
 
     def forward(self, z: Tensor, previous: Tensor) -> Tensor:
         """Teacher-forced logits [b, t, v] given z [b, z] and the symbols before each [b, t, d]."""
-        views = self._views(z)
-        states = self._initial_states(z)
-        h = torch.cat([previous, views], dim=-1)
+        told = self.conduct(z)
+        views = self._views(told)
+        states = self._initial_states(told)
+        h = torch.cat([self._segments(previous), views], dim=-1)
         for layer, h0, c0 in zip(self.decoder, states[::2], states[1::2], strict=True):
             h, _ = layer(h, (h0[None].contiguous(), c0[None].contiguous()))
         out = self.logits(h)
-        return out + self.view_to_logits(views) if self.config.readout == "steps" else out
+        if self.config.readout == "steps":
+            out = out + self.view_to_logits(views)
+        return out.reshape(len(z), -1, out.shape[-1])
 
     def previous(self, x: Tensor) -> Tensor:
-        """Vectors of the symbols before each step [b, t, d]; zeros at the start."""
-        return F.pad(self.table(x[:, :-1]), (0, 0, 1, 0))
+        """Vectors of the symbols before each step [b, t, d]; zeros where a segment starts."""
+        before = self.table(self._segments(x)[:, :-1])
+        return F.pad(before, (0, 0, 1, 0)).reshape(*x.shape, -1)
 
     def scheduled(
         self, z: Tensor, previous: Tensor, chance: float, generator: torch.Generator
@@ -159,7 +233,8 @@ class MusicVAE(nn.Module):
         sample instead of the true previous symbol with probability `chance`.
         """
         gates = _Stepper(self, z)
-        use_own = torch.rand(previous.shape[:2], generator=generator).to(z) < chance
+        draws = torch.rand(previous.shape[:2], generator=generator).to(z)
+        use_own, previous = self._segments(draws) < chance, self._segments(previous)
         token = previous[:, 0]
         rows: list[Tensor] = []
         for t in range(previous.shape[1]):
@@ -167,7 +242,7 @@ class MusicVAE(nn.Module):
                 drawn = self.table(pick(rows[-1].detach().float(), generator))
                 token = torch.where(use_own[:, t, None], drawn, previous[:, t])
             rows.append(gates.step(gates.fold(token), t))
-        return torch.stack(rows, dim=1)
+        return torch.stack(rows, dim=1).reshape(len(z), -1, rows[0].shape[-1])
 
     @torch.no_grad()
     def decode(
@@ -177,15 +252,16 @@ class MusicVAE(nn.Module):
         temperature: float = 1.0,
         top_p: float = 1.0,
     ) -> Tensor:
-        """Symbols [b, t] drawn one step after the other given z [b, z]."""
+        """Symbols [b, t] drawn one step after the other given z [b, z], all segments at once."""
         gates = _Stepper(self, z)
         folded = gates.fold(self.table.weight)
-        token = z.new_zeros(len(z), folded.shape[1])
-        x = torch.empty(len(z), self.config.steps, dtype=torch.long, device=z.device)
-        for t in range(self.config.steps):
+        n, steps = len(gates.from_z), self.config.steps // self.config.segments
+        token = z.new_zeros(n, folded.shape[1])
+        x = torch.empty(n, steps, dtype=torch.long, device=z.device)
+        for t in range(steps):
             x[:, t] = pick(gates.step(token, t), generator, temperature, top_p)
             token = folded[x[:, t]]
-        return x
+        return x.reshape(len(z), -1)
 
     def point(self, style: Tensor, shift: Tensor | None = None) -> Tensor:
         """Where the decoder is a language model [b, z], for styles [b] and semitones [b] by which
@@ -231,7 +307,8 @@ class _Stepper:
     """
 
     def __init__(self, model: MusicVAE, z: Tensor) -> None:
-        views = model._views(z)
+        told = model.conduct(z)
+        views = model._views(told)
         width = model.table.embedding_dim
         self.model = model
         named = [dict(layer.named_parameters()) for layer in model.decoder]
@@ -240,7 +317,7 @@ class _Stepper:
         first = self.weights[0][0]
         self.from_token = first[:, :width]
         self.from_z = F.linear(views, first[:, width:], self.biases[0])
-        states = model._initial_states(z)
+        states = model._initial_states(told)
         self.h, self.c = list(states[::2]), list(states[1::2])
         self.shortcut = None
         if model.config.readout == "steps":

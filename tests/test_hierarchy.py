@@ -1,0 +1,164 @@
+"""The hierarchical decoder: bars that only the conductor ties together, and published sizes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from musegen.models.musicvae import MusicVAE, MusicVAEConfig, _Stepper
+from musegen.presets import preset
+
+BATCH, BARS, STEPS, VOCAB, LATENT = 3, 4, 8, 11, 6
+WHOLE = {"vocab": VOCAB, "steps": BARS * STEPS, "latent": LATENT, "encoder": 5, "segments": BARS}
+CONFIGS: dict[str, dict[str, Any]] = {
+    "published": {"decoder": (7, 4), "conductor": (5, 6), "layers": 2},
+    "published, projected": {"decoder": (7,), "conductor": (5,), "context": 3},
+    "published encoder of bars": {"decoder": (7,), "conductor": (5,), "encode_segments": True},
+    "views": {
+        "decoder": (7,),
+        "conductor": (5,),
+        "context": 3,
+        "embedding": 3,
+        "readout": "steps",
+        "view": 4,
+    },
+    "views, bars": {
+        "decoder": (7, 4),
+        "conductor": (5, 6),
+        "readout": "steps",
+        "view": 4,
+        "encode_segments": True,
+    },
+}
+
+
+def build(name: str) -> MusicVAE:
+    torch.manual_seed(0)
+    model = MusicVAE(MusicVAEConfig(**WHOLE, **CONFIGS[name]))
+    for p in model.parameters():
+        if p.requires_grad:
+            torch.nn.init.normal_(p, std=0.4)
+    return model.eval()
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def symbols(seed: int = 1) -> torch.Tensor:
+    return torch.randint(VOCAB, (BATCH, BARS * STEPS), generator=generator(seed))
+
+
+def latents(seed: int = 2) -> torch.Tensor:
+    return torch.randn(BATCH, LATENT, generator=generator(seed))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@torch.no_grad()
+def test_bars_see_nothing_of_each_other(name: str) -> None:
+    """Other symbols in bar 2 change what is expected in bar 2, after them, and nowhere else."""
+    model, z, x = build(name), latents(), symbols()
+    before = model(z, model.previous(x))
+    assert before.shape == (BATCH, BARS * STEPS, VOCAB)
+    x[:, STEPS] = (x[:, STEPS] + 1) % VOCAB
+    changed = (model(z, model.previous(x)) != before).any(-1).any(0)
+    assert changed.nonzero().flatten().tolist() == list(range(STEPS + 1, 2 * STEPS))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@torch.no_grad()
+def test_every_bar_hears_the_whole_latent(name: str) -> None:
+    """Through the conductor each number of z changes each bar."""
+    model, x = build(name), symbols()[:1]
+    z = torch.zeros(1, LATENT)
+    still = model(z, model.previous(x))
+    for i in range(LATENT):
+        moved = z.clone()
+        moved[0, i] = 1.0
+        bars = (model(moved, model.previous(x)) - still).abs().reshape(BARS, -1)
+        assert (bars.amax(1) > 1e-4).all()
+
+
+@torch.no_grad()
+def test_the_conductor_by_hand() -> None:
+    """Its input is a zero, its first states are tanh of linear in z (published)."""
+    model, z = build("published, projected"), latents()
+    told = model.conduct(z).reshape(BATCH, BARS, -1).numpy()
+    (lstm,) = model.conductor
+    w_h, b = (lstm.weight_hh_l0.numpy(), (lstm.bias_ih_l0 + lstm.bias_hh_l0).numpy())
+    for n in range(BATCH):
+        start = np.tanh(model.lead.weight.numpy() @ z[n].numpy() + model.lead.bias.numpy())
+        h, c = np.split(start, 2)
+        for u in range(BARS):
+            i, f, g, o = np.split(w_h @ h + b, 4)
+            i, f, o = (1 / (1 + np.exp(-v)) for v in (i, f, o))
+            c = f * c + i * np.tanh(g)
+            h = o * np.tanh(c)
+            expected = model.tell.weight.numpy() @ h + model.tell.bias.numpy()
+            np.testing.assert_allclose(told[n, u], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@torch.no_grad()
+def test_step_by_step_is_the_same_network(name: str) -> None:
+    model, z, x = build(name), latents(), symbols()
+    forward = model(z, model.previous(x))
+    gates = _Stepper(model, z)
+    tokens = model.previous(x).reshape(BATCH * BARS, STEPS, -1)
+    rows = [gates.step(gates.fold(tokens[:, t]), t) for t in range(STEPS)]
+    torch.testing.assert_close(torch.stack(rows, 1).reshape(forward.shape), forward)
+    own = model.scheduled(z, model.previous(x), 0.0, generator())
+    torch.testing.assert_close(own, forward)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@torch.no_grad()
+def test_drawn_music_follows_the_logits(name: str) -> None:
+    """Without temperature, each symbol is the likeliest after those drawn before it in its bar."""
+    model, z = build(name), latents()
+    x = model.decode(z, generator(), temperature=0)
+    assert x.shape == (BATCH, BARS * STEPS)
+    assert torch.equal(model(z, model.previous(x)).argmax(-1), x)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@torch.no_grad()
+def test_every_bar_reaches_the_posterior(name: str) -> None:
+    model, x = build(name), symbols()
+    mean, std = model.encode(x)
+    assert mean.shape == std.shape == (BATCH, LATENT)
+    for bar in range(BARS):
+        other = x.clone()
+        other[:, bar * STEPS + 3] = (other[:, bar * STEPS + 3] + 1) % VOCAB
+        assert (model.encode(other)[0] != mean).any(1).all()
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_gradients_reach_every_trained_parameter(name: str) -> None:
+    model, x = build(name), symbols()
+    mean, std = model.encode(x)
+    (model(mean + std, model.previous(x)).square().sum()).backward()
+    for key, p in model.named_parameters():
+        if p.requires_grad:
+            assert p.grad is not None, key
+            if key == "conductor.0.weight_ih_l0" and model.config.readout == "last":
+                continue  # what it multiplies is the published input of zero
+            assert float(p.grad.abs().sum()) > 0, key
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"), [("hierdec-mel_16bar", 176.1), ("flat-mel_16bar", 235.3)]
+)
+def test_published_models_have_the_published_number_of_parameters(
+    name: str, millions: float
+) -> None:
+    with torch.device("meta"):
+        model = MusicVAE(preset(name).model)
+    # torch's LSTMs have a second bias that adds nothing; the one-hot table is not trained.
+    count = sum(
+        p.numel() for key, p in model.named_parameters() if p.requires_grad and "bias_hh" not in key
+    )
+    assert count / 1e6 == pytest.approx(millions, abs=0.1)
