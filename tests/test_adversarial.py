@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import get_args, get_type_hints
 
 import pytest
@@ -27,6 +27,15 @@ from musegen.objectives.adversarial import (
 
 B, D, Z = 6, 5, 3
 PENALTIES = [name for name, r in REGULARISERS.items() if r.penalty is not None]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """Threads only get in each other's way on such small tensors."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def noise(seed: int = 0) -> torch.Generator:
