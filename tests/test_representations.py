@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import doctest
 from pathlib import Path
 from typing import Any
 
@@ -98,3 +99,11 @@ def test_no_windows_are_no_rows(name: str) -> None:
     assert x.shape == (3, *ARRAYS[name][0])
     assert not x.any()
     assert representation.encode_windows(none, np.zeros(0, np.int64), 0).shape[0] == 0
+
+
+def test_the_examples_of_the_docs_are_true() -> None:
+    page = Path(__file__).parents[1] / "docs" / "representations.md"
+    failed, tried = doctest.testfile(str(page), module_relative=False)
+    assert tried > 10
+    assert not failed
+    assert all(f"| `{name}` |" in page.read_text("utf-8") for name in NAMES)
