@@ -167,7 +167,7 @@ class Chords:
         """The chord symbols of a segment as uint8 [beats, 36] or [beats, 13].
 
         Raises:
-            ValueError: a label is none.
+            ValueError: a label is not in Harte's syntax.
         """
         notes = self.notes(score)
         return self.encode_windows(notes, np.zeros(len(notes), np.int64), 1)[0]
@@ -273,7 +273,7 @@ def _sounding(notes: Notes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     count = np.zeros((int(ends.max()) + 1, 11 * 12), np.int32)
     np.add.at(count, (notes[:, ONSET], notes[:, PITCH]), 1)
     np.add.at(count, (ends, notes[:, PITCH]), -1)
-    on = np.cumsum(count, axis=0)[:-1] > 0
+    on = np.cumsum(count, axis=0, out=count)[:-1] > 0
     lowest = np.eye(12, dtype=np.int64)[on.argmax(axis=1) % 12] * on.any(axis=1, keepdims=True)
     return on.reshape(-1, 11, 12).sum(axis=1), lowest
 

@@ -70,7 +70,7 @@ KITS: dict[KitName, Kit] = {
         _DRUMS,
         _NINE,
     ),
-    # The electronic drum kit of GrooVAE's recordings, whose toms and rims have other pitches.
+    # The electronic drum kit of GrooVAE's recordings, whose pads send other pitches.
     "roland": Kit(
         (
             (36,),
