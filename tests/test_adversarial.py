@@ -24,6 +24,9 @@ from musegen.objectives.adversarial import (
     energy_distance,
     slopes,
 )
+from musegen.optimisation import optimiser
+from musegen.presets import Training
+from musegen.train import one_step
 
 B, D, Z = 6, 5, 3
 PENALTIES = [name for name, r in REGULARISERS.items() if r.penalty is not None]
@@ -449,6 +452,20 @@ def test_a_critic_of_zeros_is_found_dead_in_its_own_log() -> None:
     row = {f"critic {k}": v for k, v in floats(phase.loss(batch(), 0, noise())).items()}
     assert "the same score" in Adversarial().trouble([row] * PATIENCE)
     assert "its slope is 0" in dead([row | {"critic spread": 1.0}] * PATIENCE)
+
+
+def test_the_loop_trains_both_and_logs_what_trouble_reads() -> None:
+    model, objective = Toy(), Adversarial(n_critic=2, weight=1.0)
+    training = Training(steps=80, batch=B, lr=0.05, lr_final=0.0, betas=(0.5, 0.9), clip=0.0)
+    phases = objective.phases(model)
+    optimisers = [optimiser(phase, training, "cpu") for phase in phases]
+    before = objective.held_out(model, batch(), noise())["loss"].item()
+    rows = [one_step(phases, optimisers, batch(), training, 0, step) for step in range(80)]
+    critic = {f"critic {k}" for k in ("loss", "real", "fake", "spread", "penalty", "slope")}
+    assert set(rows[0]) == critic
+    assert set(rows[1]) == critic | {"generator loss"}
+    assert objective.trouble(rows) == ""
+    assert objective.held_out(model, batch(), noise())["loss"].item() < 0.5 * before
 
 
 # Held-out figures.
