@@ -21,8 +21,8 @@ from musegen import tables
 from musegen.errors import InputError
 from musegen.prepare import VERSION
 from musegen.representations.drums import Drums
-from musegen.representations.events import HIGHEST, LOWEST, Melody
-from musegen.representations.groove import Groove
+from musegen.representations.events import HIGHEST, LOWEST, STEPS_PER_QUARTER, Melody
+from musegen.representations.groove import PPQ, Groove
 from musegen.representations.pianoroll import Pianoroll
 from musegen.representations.tracks import TRACK
 from musegen.representations.trio import Trio
@@ -151,14 +151,14 @@ class Windows:
         return np.asarray(self.notes[row]), owner
 
     def _encode(self, notes: Any, owner: NDArray[np.int64], n: int) -> NDArray[Any]:
-        steps = self.representation.steps
-        here, there = self.steps_per_quarter, steps // (4 * self.representation.bars)
+        here, there = self.steps_per_quarter, _grid(self.representation)
         if here != there:
             on, off = notes[:, ONSET].astype(np.int64), notes[:, DURATION].astype(np.int64)
             on, off = ((2 * there * t + here) // (2 * here) for t in (on, on + off))
             notes = notes.astype(np.int64)
             notes[:, ONSET], notes[:, DURATION] = on, np.maximum(off - on, 1)
-            inside = on < steps  # what is nearer to the next window's start is left out
+            # What is nearer to the start of the next window is left out.
+            inside = on < 4 * there * self.representation.bars
             notes, owner = notes[inside], owner[inside]
         return self.representation.encode_windows(notes, owner, n)
 
@@ -168,6 +168,13 @@ def _order(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
     order = np.random.default_rng((seed, 1, epoch)).permutation(n)
     order.setflags(write=False)
     return order
+
+
+def _grid(representation: Windowed) -> int:
+    """Steps in a quarter of the notes that it takes."""
+    if isinstance(representation, Pianoroll):
+        return representation.steps_per_beat
+    return PPQ if isinstance(representation, Groove) else STEPS_PER_QUARTER
 
 
 def _range(representation: Windowed) -> tuple[int, int]:

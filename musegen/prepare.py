@@ -90,7 +90,7 @@ def prepare(
     }
     folder = _place(out, plan, force)
     manifest = _read(folder / "manifest.json")
-    if manifest is not None:
+    if manifest and manifest.keys() >= {"entries", "files"}:
         if manifest["entries"] != _identity(names, settings):
             raise MusegenError(
                 f"{out}: was made from other music than {', '.join(plan['sources'])} holds now; "
@@ -202,8 +202,8 @@ def _place(out: Path, plan: dict[str, Any], force: bool) -> Path:
 def _read(path: Path) -> dict[str, Any] | None:
     """What a JSON file holds, None when it is not there or is damaged."""
     try:
-        found: dict[str, Any] = json.loads(path.read_text())
-        return found
+        found = json.loads(path.read_text())
+        return found if isinstance(found, dict) else None
     except (OSError, ValueError):
         return None
 

@@ -147,7 +147,7 @@ def damaged(folder: Path, manifest: Mapping[str, Any], *, hashes: bool = True) -
         hashes: compare contents; otherwise sizes only.
     """
     found = []
-    for name, (size, digest) in manifest["files"].items():
+    for name, (size, digest) in dict(manifest["files"]).items():
         path = folder / name
         try:
             whole = path.stat().st_size == size and (not hashes or _hash(path) == digest)
@@ -226,14 +226,15 @@ class _File:
         self.file.write(data)
 
     def __exit__(self, kind: object, *error: object) -> None:
-        with self.file:
+        try:
+            with self.file:
+                if kind is None:
+                    self.finish()
+                    self.file.flush()
+                    os.fsync(self.file.fileno())
             if kind is None:
-                self.finish()
-                self.file.flush()
-                os.fsync(self.file.fileno())
-        if kind is None:
-            self.temporary.replace(self.path)
-        else:
+                self.temporary.replace(self.path)
+        finally:
             self.temporary.unlink(missing_ok=True)
 
     def finish(self) -> None:

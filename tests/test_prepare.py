@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 from strategies import one_track
 
-from musegen import corpora, dataset
-from musegen.corpora import Reject, Song
+from musegen import corpora, dataset, shards, tables
+from musegen.corpora import Entry, Reject, Song
 from musegen.errors import InputError, MusegenError
-from musegen.prepare import PARTS, normal_titles, prepare
+from musegen.prepare import prepare
 from musegen.score import Score, Track
+from musegen.split import PARTS, normal_titles
+from musegen.windows import Settings
 
 Prepare = Callable[..., dict[str, Any]]
 
@@ -34,15 +36,30 @@ def song(name: str, rows: list[tuple], title: str = "", corpus: str = "midi", **
     return Song(name, corpus, one_track(rows, **rest), title)
 
 
+def make_up(patch: pytest.MonkeyPatch, items: list[Song | Reject]) -> None:
+    """Puts songs in the place of any source."""
+    by_name = {item.name: item for item in items}
+    entries = [Entry("midi", item.name, "made", item.name) for item in items]
+    patch.setattr(corpora, "entries", lambda source: iter(entries))
+    patch.setattr(corpora, "read", lambda entry: by_name[entry.name])
+
+
 @pytest.fixture
-def made(monkeypatch: Any, tmp_path: Path) -> Prepare:
+def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Prepare:
     """Prepares songs that a test makes up."""
 
-    def run(items: list[Song | Reject], name: str = "out", **rest: Any) -> dict[str, Any]:
-        monkeypatch.setattr(corpora, "songs", lambda source: iter(items))
-        return prepare(["made"], tmp_path / name, **rest)
+    def run(
+        items: list[Song | Reject], name: str = "out", cut: Settings | None = None, **rest: Any
+    ) -> dict[str, Any]:
+        make_up(monkeypatch, items)
+        return prepare(["made"], tmp_path / name, cut or Settings(), workers=0, **rest)
 
     return run
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (p for p in folder.rglob("*") if p.is_file())
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in files}
 
 
 def songs_of(folder: Path) -> dict[str, dict[str, str]]:
@@ -143,12 +160,14 @@ def test_no_window_twice_in_a_part(made: Prepare, tmp_path: Path) -> None:
     manifest = made([song("a", again), song("b", louder)], everything="train")
     windows = [w for _, w in windows_of(tmp_path / "out", "train")]
     assert len(windows) == len(set(windows)) == manifest["windows"]["train"] == 4
-    assert manifest["dropped_windows"] == {"repeated in its song": 7}
+    expected = {"repeated in its song": 7, "repeated in its part": 3}
+    assert manifest["dropped_windows"] == expected
     assert manifest["songs"] == {"train": 2, "valid": 0, "test": 0}
+    assert manifest["inputs"] == {"used": 1, "duplicate": 1, "rejected": 0}
 
 
 def test_windows_are_cut_as_asked(made: Prepare, tmp_path: Path) -> None:
-    made([song("a", walk(1, 9))], everything="test", bars=4, hop=2)
+    made([song("a", walk(1, 9))], cut=Settings(bars=4, hop=2), everything="test")
     windows = dataset.load(tmp_path / "out", "test")
     assert len(windows) == 3
     assert windows.representation.steps == 64
@@ -165,7 +184,7 @@ def test_unsuitable_windows_are_counted_by_reason(made: Prepare) -> None:
     rows += at(4, *[(i * 480, 480, 60) for i in range(8)])  # one pitch
     rows += at(6, *[(i * 480, 480, 10 + i) for i in range(8)])  # too low
     rows += at(8, *[(i * 480, 480, 60 + i) for i in range(8)])
-    manifest = made([song("a", rows)], everything="train", hop=2)
+    manifest = made([song("a", rows)], cut=Settings(hop=2), everything="train")
     assert manifest["windows"]["train"] == 1
     assert manifest["dropped_windows"] == {
         "fewer than 3 notes": 1,
@@ -183,6 +202,7 @@ def test_rejects_are_counted_and_listed_with_reasons(made: Prepare, tmp_path: Pa
         Song("drums", "midi", Score((Track(walk(4), is_drum=True),))),
         Song("empty", "midi", Score()),
         song("short", walk(5)[:3]),
+        song("drone", [(240 * i, 240, 60, 80) for i in range(32)]),
         Reject("broken", "truncated"),
     ]
     manifest = made(items)
@@ -190,12 +210,14 @@ def test_rejects_are_counted_and_listed_with_reasons(made: Prepare, tmp_path: Pa
         "no bars of four quarters (metre 3/4)": 2,
         "has only drums": 1,
         "has no notes": 1,
-        "no 2-bar window with sound in every bar": 1,
+        "shorter than 2 bars": 1,
+        "no 2-bar window is worth keeping (one pitch only)": 1,
         "truncated": 1,
     }
     listed = (tmp_path / "out" / "rejects.jsonl").read_text().splitlines()
     assert [json.loads(row)["name"] for row in listed] == [i.name for i in items[1:]]
     assert sum(manifest["songs"].values()) == 1
+    assert manifest["inputs"] == {"used": 1, "duplicate": 0, "rejected": 7}
 
 
 def test_counts_and_hashes_are_true_and_come_again(made: Prepare, tmp_path: Path) -> None:
@@ -211,36 +233,136 @@ def test_counts_and_hashes_are_true_and_come_again(made: Prepare, tmp_path: Path
         assert first["windows"][part] == len(offsets) - 1 == sum(first["corpora"][part].values())
         listed = [r for r in songs_of(tmp_path / "one").values() if r["part"] == part]
         assert first["songs"][part] == len(listed)
-    names = sorted(p.name for p in (tmp_path / "one").iterdir())
-    assert names == sorted(p.name for p in (tmp_path / "two").iterdir())
-    for name in names:
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+    names = {"plan.json", "manifest.json", "songs.jsonl", "rejects.jsonl", "shards/00000.npz"}
+    names |= {f"{p}.{t}.npy" for p in PARTS for t in ("notes", "offsets", "songs")}
+    assert set(contents(tmp_path / "one")) == names
+    for name, (size, digest) in first["files"].items():
+        data = (tmp_path / "one" / name).read_bytes()
+        assert (size, digest) == (len(data), hashlib.sha256(data).hexdigest())
+    assert set(first["files"]) == names - {"plan.json", "manifest.json", "shards/00000.npz"}
     changed = [*items[1:], song("s0", walk(999))]
     assert made(changed, "three", held_out=(0.2, 0.2))["sha256"] != first["sha256"]
 
 
+def test_tables_are_what_numpy_would_save(made: Prepare, tmp_path: Path) -> None:
+    made(many(9), held_out=(0.3, 0.3))
+    for path in (tmp_path / "out").glob("*.npy"):
+        np.save(tmp_path / "again.npy", np.load(path))
+        assert (tmp_path / "again.npy").read_bytes() == path.read_bytes()
+
+
 def test_samples_on_the_way_through(samples: Path, tmp_path: Path) -> None:
-    seen: list[tuple[int, str]] = []
+    seen: list[tuple[int, int | None]] = []
     folder = tmp_path / "midi"
     folder.mkdir()
     for path in samples.glob("ryan_*.mid"):
         shutil.copy(path, folder)
     manifest = prepare(
-        [folder], tmp_path / "out", everything="test", report=lambda n, name: seen.append((n, name))
+        [folder], tmp_path / "out", everything="test", report=lambda *n: seen.append(n)
     )
     assert manifest["songs"]["test"] == 3
-    assert seen == [(i + 1, p.name) for i, p in enumerate(sorted(folder.iterdir()))]
+    assert seen == [(3, 3)]
     assert manifest["sources"] == ["midi"]
+
+
+def test_a_split_and_clusters_of_the_corpus_itself_hold(made: Prepare, tmp_path: Path) -> None:
+    items: list[Song | Reject] = [
+        Song(f"{p}{i}", "maestro", one_track(walk(seed)), split=p)
+        for seed, (p, i) in enumerate((p, i) for p in PARTS for i in range(5))
+    ]
+    items += [Song(f"v{i}", "lakh", one_track(walk(90 + i)), cluster=f"{i % 4}") for i in range(20)]
+    manifest = made(items, held_out=(0.3, 0.3))
+    placed = songs_of(tmp_path / "out")
+    assert all(placed[f"{p}{i}"]["part"] == p for p in PARTS for i in range(5))
+    assert manifest["clusters"] == 15 + 4
+    for i in range(4):
+        assert len({placed[f"v{k}"]["part"] for k in range(i, 20, 4)}) == 1
+
+
+def test_windows_of_training_are_not_held_out_in_other_kinds(made: Prepare, tmp_path: Path) -> None:
+    """Drum patterns recur in songs that have nothing else in common."""
+
+    def beats(*bars: int) -> Score:
+        hits = [
+            (1920 * at + 120 * step, 60, pitch, 90)
+            for at, seed in enumerate(bars)
+            for step, pitch in enumerate(
+                np.random.default_rng(seed).choice([36, 38, 42, 46], 16).tolist()
+            )
+        ]
+        return Score((Track(hits, is_drum=True),))
+
+    stock = [(10 * k, 10 * k + 1) for k in range(60)]
+    items: list[Song | Reject] = [
+        Song(f"{k}", "midi", beats(*own, 999, 998)) for k, own in enumerate(stock)
+    ]
+    manifest = made(items, cut=Settings("drums", hop=2), held_out=(0.3, 0.3))
+    parts = {p: {w for _, w in windows_of(tmp_path / "out", p)} for p in PARTS}
+    assert not parts["train"] & (parts["valid"] | parts["test"])
+    assert manifest["windows"]["train"] == manifest["songs"]["train"] + 1
+    assert manifest["dropped_windows"]["also in the training part"] == 2
+    cut = sum(manifest["windows"].values()) + sum(manifest["dropped_windows"].values())
+    assert cut == 120
+
+
+# A folder that is there already
+
+
+def test_the_same_again_is_left_alone(made: Prepare, tmp_path: Path) -> None:
+    said: list[str] = []
+    first = made(many(5))
+    before = contents(tmp_path / "out")
+    stamps = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*")}
+    assert made(many(5), say=said.append) == first
+    assert contents(tmp_path / "out") == before
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*")} == stamps
+    assert said == [f"{tmp_path / 'out'}: is prepared already, and as its hashes say"]
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{}", '{"files": 1}'])
+def test_a_damaged_manifest_is_made_again(made: Prepare, tmp_path: Path, text: str) -> None:
+    made(many(5))
+    before = contents(tmp_path / "out")
+    (tmp_path / "out" / "manifest.json").write_text(text)
+    made(many(5))
+    assert contents(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize(
+    "name", ["train.notes.npy", "valid.offsets.npy", "songs.jsonl", "shards/00000.npz"]
+)
+@pytest.mark.parametrize("how", ["gone", "cut", "changed"])
+def test_damage_is_found_and_repaired(made: Prepare, tmp_path: Path, name: str, how: str) -> None:
+    said: list[str] = []
+    made(many(5))
+    before = contents(tmp_path / "out")
+    path, data = tmp_path / "out" / name, bytearray(before[name])
+    data[len(data) // 2] ^= 1
+    path.unlink()
+    if how != "gone":
+        path.write_bytes(data if how == "changed" else data[:-9])
+    made(many(5), say=said.append)
+    if name.startswith("shards") and how == "gone":  # as anybody may do who needs the room
+        assert not path.exists()
+        made(many(5), force=True)
+    else:
+        assert said[0] == f"{tmp_path / 'out'}: {name} damaged, made again"
+    assert contents(tmp_path / "out") == before
 
 
 def test_what_is_there_stays_without_force(made: Prepare, tmp_path: Path) -> None:
     made(many(3))
-    before = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
-    with pytest.raises(MusegenError, match=r"exists already; .*--force"):
+    before = contents(tmp_path / "out")
+    with pytest.raises(MusegenError, match=r"made from other music than made .*--force"):
         made(many(4))
-    assert {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()} == before
+    with pytest.raises(MusegenError, match=r"made with other settings \(bars, hop\); .*--force"):
+        made(many(3), cut=Settings(bars=4, hop=2))
+    assert contents(tmp_path / "out") == before
     assert sum(made(many(4), force=True)["songs"].values()) == 4
     assert len(songs_of(tmp_path / "out")) == 4
+    made(many(3), cut=Settings(bars=4, hop=2), force=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
 def test_force_does_not_delete_somebodys_music(made: Prepare, tmp_path: Path) -> None:
@@ -254,27 +376,66 @@ def test_force_does_not_delete_somebodys_music(made: Prepare, tmp_path: Path) ->
         made(many(3), "file", force=True)
 
 
+def test_a_folder_among_its_own_source_is_refused(samples: Path, tmp_path: Path) -> None:
+    with pytest.raises(MusegenError, match="lies inside"):
+        prepare([tmp_path], tmp_path / "below" / "out")
+    assert not list(tmp_path.iterdir())
+
+
+ERRORS = [OSError(28, "No space left on device"), KeyboardInterrupt(), RuntimeError("bug")]
+
+
 @pytest.mark.parametrize("force", [False, True])
-@pytest.mark.parametrize(
-    "error", [OSError(28, "No space left on device"), KeyboardInterrupt(), RuntimeError("bug")]
-)
-def test_nothing_is_half_written(
+@pytest.mark.parametrize("error", ERRORS)
+def test_a_folder_is_there_whole_or_not_at_all(
     made: Prepare, tmp_path: Path, monkeypatch: Any, error: BaseException, force: bool
 ) -> None:
+    """What is stopped while tables are written keeps its shards, and the same call finishes it."""
+    made(many(5), "expected")
     if force:
         made(many(3))
-    before = sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*"))
-    saved = np.save
+    before = contents(tmp_path / "out")
+    finish = tables._Table.finish
 
-    def fail(path: Path, array: Any) -> None:
-        if "valid.offsets" in str(path):
+    def fail(table: tables._Table) -> None:
+        if "valid.offsets" in table.path.name:
             raise error
-        saved(path, array)
+        finish(table)
 
-    monkeypatch.setattr(np, "save", fail)
-    with pytest.raises((MusegenError, KeyboardInterrupt, RuntimeError)):
-        made(many(5), force=force)
-    assert sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*")) == before
+    with monkeypatch.context() as patch:
+        patch.setattr(tables._Table, "finish", fail)
+        with pytest.raises((MusegenError, KeyboardInterrupt, RuntimeError)):
+            made(many(5), force=force)
+    if force:
+        assert contents(tmp_path / "out") == before
+    assert dataset.is_prepared(tmp_path / "out") == force
+    assert not list(tmp_path.rglob(f"{shards.UNFINISHED}*"))
+    said: list[str] = []
+    made(many(5), force=force, say=said.append)
+    assert said == [f"{tmp_path / 'out'}: 1 shards were there already"]
+    assert contents(tmp_path / "out") == contents(tmp_path / "expected")
+
+
+def test_killed_between_two_renames(
+    made: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(many(5), "expected")
+    made(many(3))
+    rename = Path.rename
+
+    def killed(path: Path, to: Path) -> Path:
+        if path.name == ".out.part":
+            raise KeyboardInterrupt
+        return rename(path, to)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", killed)
+        with pytest.raises(KeyboardInterrupt):
+            made(many(5), force=True)
+    assert not (tmp_path / "out").exists()
+    made(many(5), force=True)
+    assert contents(tmp_path / "out") == contents(tmp_path / "expected")
+    assert {p.name for p in tmp_path.iterdir()} == {"out", "expected"}
 
 
 def test_nothing_usable_is_told_with_the_reasons(made: Prepare, tmp_path: Path) -> None:
@@ -287,6 +448,27 @@ def test_nothing_usable_is_told_with_the_reasons(made: Prepare, tmp_path: Path) 
 def test_a_missing_source_stops_before_anything_is_written(tmp_path: Path, samples: Path) -> None:
     with pytest.raises(InputError, match="no such folder or corpus"):
         prepare([samples, tmp_path / "none"], tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("cut", "words"),
+    [
+        (Settings("waltz"), "no kind of windows 'waltz'; there are melody, drums"),
+        (Settings("band"), "needs a track set: --tracks with one of lpd5"),
+        (Settings("band", tracks="quartet"), "needs a track set"),
+        (Settings("melody", tracks="lpd5"), "has no track sets"),
+        (Settings(bars=0), "1 to 2047 bars"),
+        (Settings("groove", bars=18), "1 to 17 bars"),
+        (Settings(hop=0), "hop of at least 1"),
+        (Settings("trio", min_tracks=4), "4 tracks are more than there are"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(
+    made: Prepare, tmp_path: Path, cut: Settings, words: str
+) -> None:
+    with pytest.raises(MusegenError, match=words):
+        made(many(3), cut=cut)
     assert not list(tmp_path.iterdir())
 
 
