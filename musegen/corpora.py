@@ -138,7 +138,8 @@ def _pieces(row: Corpus, path: str, members: Iterable[Member], wanted: str) -> I
         name = m.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         song = re.search(row.version, m.name) if row.version else None
         cluster = song.group(1) if song else ""
-        entry = Entry(row.name, name, path, m.name, m.data, m.span, cluster=cluster, fault=m.fault)
+        entry = Entry(row.name, name, path, m.name, m.data, m.span, fault=m.fault)
+        entry = replace(entry, cluster=cluster, split=_part(row, m.name))
         yield from _tunes(entry) if name.lower().endswith(".abc") and not m.fault else [entry]
 
 

@@ -30,6 +30,7 @@ SLOW = 100  # quarters a minute: below, they may be half of them
 # eighths, of which a bar of n/4 has 3n (read as 3n/16).
 READINGS = ((1.0, "as written"), (0.5, "in double time"), (4 / 3, "from triplets of eighths"))
 BARS = {16: (4, 4), 12: (3, 4), 14: (7, 8)}  # bars that can be told apart, by their sixteenths
+CLEAR = 0.3  # by so much more alike a bar must be than one of 4/4
 LONG = 6  # sixteenths: notes of at least that tend to begin on a first beat
 
 _KICK, _SNARE, _CRASH = (35, 36), (38, 40), (49, 52, 55, 57)
@@ -193,7 +194,7 @@ def regrid(score: Score) -> Score:
         score = replace(score, metres=tuple((t, 3 * n, 4 * d) for t, n, d in score.metres))
     if score.metres == ((0, 4, 4),):
         layers = _layers(score)
-        bar = max(BARS, key=lambda steps: _recurrence(layers, steps))
+        bar = _bar(layers)
         first = _first_beat(layers) if bar == 16 else 0
         if bar != 16:
             score = replace(score, metres=((0, *BARS[bar]),))
@@ -259,6 +260,12 @@ def _layers(score: Score) -> dict[str, NDArray[np.int64]]:
         "bass": count(bass),
         "pitched": count([t.notes[:, ONSET] for t in pitched]),
     }
+
+
+def _bar(layers: dict[str, NDArray[np.int64]]) -> int:
+    """The sixteenths of a bar: 16, unless the music is clearly more like itself after others."""
+    alike = {steps: _recurrence(layers, steps) - CLEAR * (steps != 16) for steps in BARS}
+    return max(alike, key=lambda steps: alike[steps])
 
 
 def _recurrence(layers: dict[str, NDArray[np.int64]], bar: int) -> float:

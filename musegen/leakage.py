@@ -111,14 +111,13 @@ def _windows(folder: Path, manifest: dict[str, Any]) -> tuple[list[int], list[ND
     """
     counts: list[int] = []
     exact, shapes = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
-    try:
-        for path in sorted((folder / "shards").glob("*.npz")):
-            counts += [row["windows"] for row in shards.songs(path) if "reason" not in row]
-            keys, notes, sizes = shards.load(path, "keys", "notes", "counts")
-            exact.append(keys)
-            shapes.append(_shapes(notes, sizes, KINDS[manifest["kind"]].same, manifest["drums"]))
-    except (OSError, ValueError, LookupError) as error:
-        raise InputError(folder, f"a shard is damaged ({error}); prepare it again") from None
+    for path in sorted((folder / "shards").glob("*.npz")):
+        if not shards.is_whole(path):
+            raise InputError(folder, f"{path.name} in it is damaged; prepare it again")
+        counts += [row["windows"] for row in shards.songs(path) if "reason" not in row]
+        keys, notes, sizes = shards.load(path, "keys", "notes", "counts")
+        exact.append(keys)
+        shapes.append(_shapes(notes, sizes, KINDS[manifest["kind"]].same, manifest["drums"]))
     both = (np.concatenate(exact), np.concatenate(shapes))
     return counts, [np.unique(keys, return_inverse=True)[1] for keys in both]
 
