@@ -33,7 +33,9 @@ from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Notes, Score
 
 MAX_CELLS = 2**29  # of one array; bytes
 MAX_SOUNDING = 2**27  # steps of all notes together: more sounding cells than any music has
+_MANY = 2**12  # notes: from here on `fill` draws them another way
 _CHUNK = 2**20  # sounding cells drawn at a time, which bounds the memory for their indices
+_NO_NOTES: Notes = np.zeros((4, 0), np.int64)
 
 Roll = NDArray[np.uint8]
 
@@ -159,25 +161,28 @@ class Pianoroll:
         out: Roll | None,
     ) -> Roll:
         channels, _, pitches = self._shape(steps)
-        onset, length, pitch, velocity, track = np.ascontiguousarray(notes.T, np.int64)
-        inside = (onset < steps) & (pitch >= self.low) & (pitch <= self.high)
-        if not inside.all():
+        onset, length, pitch, velocity, track = notes.T.astype(np.int64, order="C")
+        low, high = pitch.min(initial=self.low), pitch.max(initial=self.high)
+        if onset.max(initial=0) >= steps or low < self.low or high > self.high:
+            inside = (onset < steps) & (pitch >= self.low) & (pitch <= self.high)
             return self._draw(notes[inside], owner[inside], n, steps, out)
         if self.velocities:
             notes, owner = self.separate(notes, owner, steps)
-            onset, length, pitch, velocity, track = np.ascontiguousarray(notes.T, np.int64)
+            onset, length, pitch, velocity, track = notes.T
         if out is None:
             check_size((n, channels, steps, pitches))
             out = np.zeros((n, channels, steps, pitches), np.uint8)
         else:
             out.fill(0)
-        flat, drums = out.reshape(-1), self.trackset.drums
-        length = np.where(track == drums, 1, np.minimum(length, steps - onset))
-        start = ((owner * channels + track) * steps + onset) * pitches + pitch - self.low
+        flat = out.reshape(-1)
+        drum = track == self.trackset.drums
+        np.minimum(length, steps - onset, out=length)
+        length[drum] = 1
+        start = ((owner * channels + track) * steps + onset) * pitches + (pitch - self.low)
         value = velocity if self.velocities else 1
         fill(flat, start, length, pitches, value)
         if self.gaps and not self.velocities:
-            flat[start[(onset > 0) & (track != drums)] - pitches] = 0
+            flat[start[(onset > 0) & ~drum] - pitches] = 0
             flat[start] = 1
         if self.onsets:
             flat[start + len(self.trackset) * steps * pitches] = value
@@ -286,34 +291,35 @@ def roll(
         ValueError: the roll would be too large, see `MAX_CELLS` and `MAX_SOUNDING`.
     """
     k, pitches = len(score.tracks), high - low + 1
-    owner = np.repeat(np.arange(k), [len(t) for t in score.tracks])
-    rows = np.concatenate([t.notes for t in score.tracks]) if k else np.zeros((0, 4), np.int64)
+    notes = [t.notes.T for t in score.tracks]
+    owner = np.arange(k).repeat([n.shape[1] for n in notes])
+    columns = np.concatenate([_NO_NOTES, *notes], axis=1)
     if low > 0 or high < 127:
-        inside = (rows[:, PITCH] >= low) & (rows[:, PITCH] <= high)
-        rows, owner = rows[inside], owner[inside]
-    columns = rows.T.copy()
+        inside = (columns[PITCH] >= low) & (columns[PITCH] <= high)
+        columns, owner = columns[:, inside], owner[inside]
     onset, length, pitch, velocity = columns
-    length += onset
-    times = columns[: DURATION + 1]
-    times *= 2 * steps_per_beat
-    times += score.ppq
-    times //= 2 * score.ppq
+    length += onset  # ends, for the moment
+    columns[: DURATION + 1] = nearest_step(columns[: DURATION + 1], score.ppq, steps_per_beat)
     length -= onset
     np.maximum(length, 1, out=length)
-    is_drum = np.array([t.is_drum for t in score.tracks], np.bool_)
-    if is_drum.any():
-        length[is_drum[owner]] = 1
+    is_drum = [t.is_drum for t in score.tracks]
+    if any(is_drum):
+        length[np.array(is_drum)[owner]] = 1
     end = nearest_step(score.length, score.ppq, steps_per_beat)
-    steps = max(end, int((onset + length).max(initial=0)))
-    shape = (2 * k if onsets else k, pitches, steps)
+    end = max(end, int((onset + length).max(initial=0)))
+    shape = (2 * k if onsets else k, pitches, end)
     check_size(shape)
     out = np.zeros(shape, np.uint8)
-    start = (owner * pitches + pitch - low) * steps + onset
+    flat, start = out.reshape(-1), owner
+    start *= pitches
+    start += pitch
+    start -= low
+    start *= end
+    start += onset
     value = velocity if velocities else 1
-    flat = out.reshape(-1)
     fill(flat, start, length, 1, value)
     if onsets:
-        flat[start + k * pitches * steps] = value
+        flat[start + k * pitches * end] = value
     return out.swapaxes(1, 2)
 
 
@@ -347,19 +353,26 @@ def fill(
     Raises:
         ValueError: the lengths add up to more than `MAX_SOUNDING`.
     """
-    ends = np.cumsum(length)
+    ends = length.cumsum()
     total = int(ends[-1]) if len(ends) else 0
     if total > MAX_SOUNDING:
         raise ValueError(
             f"the notes last {total:,} steps in all, at most {MAX_SOUNDING:,} are drawn; "
             "look for notes without end"
         )
-    if total > _CHUNK and len(ends) > 1:
-        half = len(ends) // 2
+    if total > _CHUNK and len(length) > 1:
+        half = len(length) // 2
         for part in (slice(half), slice(half, None)):
             chosen = value if isinstance(value, int) else value[part]
             fill(flat, start[part], length[part], stride, chosen)
         return
-    cells = np.repeat(start - stride * (ends - length), length)
-    cells += stride * np.arange(total)
-    flat[cells] = value if isinstance(value, int) else np.repeat(value, length)
+    if len(length) < _MANY:
+        before = (ends - length) * stride
+        cells = (start - before).repeat(length)
+        cells += np.arange(0, stride * total, stride)
+    else:  # quicker: a stride within a note, a leap to the next; summed up, all the cells
+        cells = np.full(total, stride)
+        cells[0] = start[0]
+        cells[ends[:-1]] = start[1:] - start[:-1] - stride * (length[:-1] - 1)
+        np.cumsum(cells, out=cells)
+    flat[cells] = value if isinstance(value, int) else value.repeat(length)
