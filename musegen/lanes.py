@@ -8,19 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from musegen.instruments import instrument_name
+from musegen.names import instrument_name, plain
 from musegen.score import DURATION, ONSET, PITCH, Score, Track
 
 COLOURS = ("#2f6f9f", "#d1603d", "#5b8c5a", "#8e5ea2", "#c9a227", "#3f8f8b", "#b0446e", "#7a6a53")
 DRUM_COLOUR = "#3d3d3d"
 OVERLAID = 4  # so many pitched tracks are drawn over each other; more, or drums, get a lane each
 DRUM_ROW = 2.6  # height of a drum's row in semitones, the unit of height
-_NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
-
-
-def pitch_name(pitch: int) -> str:
-    """60 is C4."""
-    return f"{_NAMES[pitch % 12]}{pitch // 12 - 1}"
 
 
 @dataclass(frozen=True)
@@ -95,10 +89,3 @@ def label(score: Score, track: int) -> str:
     """A track's name, else its instrument's, in at most 22 letters."""
     t = score.tracks[track]
     return plain(t.name, 22) or instrument_name(t.program, t.is_drum)
-
-
-def plain(text: str, most: int) -> str:
-    """Text in one line of at most `most` letters, without what cannot be printed."""
-    text = "".join(c if c.isprintable() else " " for c in text)
-    text = " ".join(text.split())
-    return text if len(text) <= most else text[: most - 1] + "…"

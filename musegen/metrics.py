@@ -108,6 +108,16 @@ def features(windows: Sequence[Notes], bars: int = 2) -> dict[str, Values]:
     }
 
 
+def voices(notes: Notes) -> float:
+    """How many notes sound together on average, where any do; at least 1, nan for no notes."""
+    if not len(notes):
+        return float("nan")
+    on, off = notes[:, ONSET], notes[:, ONSET] + notes[:, DURATION]
+    before = np.maximum.accumulate(np.append(on[0], off[:-1]))  # the end of what came before
+    sounding = (off - np.maximum(on, before)).clip(min=0).sum()
+    return float(notes[:, DURATION].sum() / sounding)
+
+
 # C-RNN-GAN's statistics of a piece.
 
 

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from musegen.errors import InputError
-from musegen.instruments import drum_name, instrument_name
-from musegen.lanes import COLOURS, Lane, colour, excerpt, label, lanes, pitch_name, plain
+from musegen.lanes import COLOURS, Lane, colour, excerpt, label, lanes
 from musegen.midi import write_atomic
+from musegen.names import drum_name, instrument_name, pitch_name, plain
 from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Score
 
 KINDS = (".png", ".svg")

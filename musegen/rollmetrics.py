@@ -26,6 +26,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from musegen.names import plain
+from musegen.representations import pianoroll
+from musegen.score import PITCH, Score
+
 Values = NDArray[np.float64]
 Steps = NDArray[np.int64]
 
@@ -103,15 +107,20 @@ class BarStatistics:
         return {"mode": self.mode, "bars": bars, "tracks": self.names, "pairs": self.pairs} | found
 
     def table(self) -> list[str]:
-        """The means as lines of text: a row a track, then a row a pair."""
-        width = max(map(len, (*self.names, "track")))
-        rows = [f"{'track':{width}}" + "".join(f"{name:>7}" for name in TRACK_METRICS)]
+        """The means as lines of text, a row a track; TD as columns, to tracks by their number."""
         means = np.stack([self.mean(name) for name in TRACK_METRICS], axis=1)
-        for name, row in zip(self.names, means, strict=True):
-            rows.append(f"{name:{width}}" + "".join(_cell(x) for x in row))
-        for (i, j), x in zip(self.pairs, self.mean("TD"), strict=True):
-            rows.append(f"TD {self.names[i]} - {self.names[j]}: {x:.3f}".replace("nan", "-"))
-        return rows
+        far = np.full((len(self.names), len(self.names)), np.nan)
+        if self.pairs:
+            far[tuple(np.transpose(self.pairs))] = self.mean("TD")
+        others = sorted({j for _, j in self.pairs})
+        cells = np.concatenate([means, far[:, others]], axis=1)
+        names = [f"{i + 1:2} {name}" for i, name in enumerate(self.names)]
+        wide = max(map(len, ("   track", *names)))
+        head = [*TRACK_METRICS, *(f"TD {j + 1}" for j in others)]
+        lines = [f"{'   track':{wide}}" + "".join(f"{name:>7}" for name in head)]
+        for name, row in zip(names, cells, strict=True):
+            lines.append(f"{name:{wide}}" + "".join(_cell(x) for x in row))
+        return lines
 
 
 def _cell(x: float) -> str:
@@ -173,6 +182,34 @@ def measure(
     values = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
     names = tuple(names) or tuple(str(i + 1) for i in range(tracks))
     return BarStatistics(mode, names, tuple(pairs), values)
+
+
+def of_score(score: Score, mode: str = "octave", *, beat: int = 24) -> BarStatistics:
+    """All metrics of a score in bars after its metre map, with its tracks as they are.
+
+    As published, only MuseGAN's 84 pitches from C1 count.
+
+    Args:
+        score: at least one track.
+        mode: a name of `MODES`.
+        beat: steps to a quarter note, which is the beat in every metre.
+
+    Raises:
+        ValueError: the roll of the score would be too large, see `pianoroll.roll`.
+    """
+    tracks, pitches = len(score.tracks), np.concatenate([t.notes[:, PITCH] for t in score.tracks])
+    low, high = int(pitches.min(initial=127)), int(pitches.max(initial=0))
+    if MODES[mode].published:  # the register that is cut into twelve
+        low, high = 24, 107
+    cells = pianoroll.roll(score, beat, low=low, high=max(low, high), onsets=True)
+    lines = np.unique(pianoroll.bar_steps(score, beat))  # bars of no step are none
+    lines[-1] = max(lines[-1], cells.shape[1])  # a note just before the end is rounded onto it
+    whole = np.zeros((len(cells), int(lines[-1]), cells.shape[2]), np.bool_)
+    whole[:, : cells.shape[1]] = cells
+    drums = [i for i, t in enumerate(score.tracks) if t.is_drum]
+    names = [plain(t.name, 24) or f"track {i + 1}" for i, t in enumerate(score.tracks)]
+    sounds, onsets = whole[:tracks], whole[tracks:]
+    return measure(sounds, beat, lines, drums=drums, names=names, onsets=onsets, mode=mode)
 
 
 def _bar_lines(time: int, bar: int | ArrayLike) -> Steps:

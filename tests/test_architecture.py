@@ -18,10 +18,10 @@ FILES = {
 
 # A module imports only those before it.
 ORDER = """
-version errors instruments score abc assemble archive harmony notation musicxml formats smf config midi
+version errors names score abc assemble archive harmony notation musicxml formats smf config midi
 representations.events representations.tracks representations.pianoroll representations.drums
 representations.trio representations.groove representations.chords representations.tuples
-representations interop segment metrics rollmetrics melody
+representations interop segment metrics rollmetrics melody summary
 containers grid readers catalogue corpora windows
 shards workers cluster split tables prepare dataset leakage
 sampling layers models.musicvae models

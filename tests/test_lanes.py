@@ -17,8 +17,6 @@ from musegen.lanes import (
     excerpt,
     label,
     lanes,
-    pitch_name,
-    plain,
 )
 from musegen.score import Score, Track
 
@@ -26,11 +24,6 @@ from musegen.score import Score, Track
 def part(*pitches: int, drums: bool = False, name: str = "", program: int = 0) -> Track:
     rows = [(480 * i, 480, p, 80) for i, p in enumerate(pitches)]
     return Track(rows, program=program, is_drum=drums, name=name)
-
-
-def test_names_of_pitches() -> None:
-    names = {0: "C-1", 21: "A0", 60: "C4", 61: "C#4", 108: "C8", 127: "G9"}
-    assert {p: pitch_name(p) for p in names} == names
 
 
 def test_a_few_pitched_tracks_share_a_lane() -> None:
@@ -68,8 +61,6 @@ def test_colours_and_names() -> None:
     assert label(score, 1) == "Drums"
     assert label(Score((part(60, program=40),)), 0) == "Violin"
     assert label(Score((part(60, name="x" * 23),)), 0) == "x" * 21 + "…"
-    assert plain("x" * 22, 22) == "x" * 22
-    assert plain("a\x00b\x07", 9) == "a b"
 
 
 def test_an_excerpt_holds_what_sounds() -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from strategies import normal_scores
 
-from musegen import rollmetrics
+from musegen import midi, rollmetrics
 from musegen.rollmetrics import BarStatistics, measure
+from musegen.score import Score, Track
 
 BEAT, BAR = 24, 96
 PAPERS = ("paper", "paper-binary")
@@ -183,6 +186,7 @@ def test_other_resolutions() -> None:
 
 
 def test_bars_of_different_lengths() -> None:
+    assert len(measure(roll()[None], BEAT, [0, 96]).values["EB"]) == 1
     cells = np.zeros((2, 3 * 24 + 2 * 24, 12), bool)  # 3/4, then 2/4
     cells[0, [0, 60, 72, 119]] = True
     cells[1, 60:80] = True
@@ -379,11 +383,16 @@ def test_a_lost_track_is_named() -> None:
 
 def test_as_a_table_and_as_json() -> None:
     lines = band().table()
-    assert lines[0].split() == ["track", "EB", "UPC", "QN", "PP", "DP"]
-    assert lines[1].split() == ["Piano", "0.000", "1.000", "1.000", "0.000", "-"]
-    assert lines[3].split() == ["Drums", "0.500", "-", "-", "-", "1.000"]
-    assert lines[4] == "TD Piano - Bass: -"
-    assert len({len(line) for line in lines[:4]}) == 1
+    assert lines[0].split() == ["track", "EB", "UPC", "QN", "PP", "DP", "TD", "2"]
+    assert lines[1].split() == ["1", "Piano", "0.000", "1.000", "1.000", "0.000", "-", "-"]
+    assert lines[3].split() == ["3", "Drums", "0.500", "-", "-", "-", "1.000", "-"]
+    assert len({len(line) for line in lines}) == 1
+    three = measure(np.stack([roll((0, 96, i)) for i in (0, 7, 12)]), BEAT).table()
+    assert three[0].split()[-4:] == ["TD", "2", "TD", "3"]
+    assert three[1].split()[-2:] == ["1.737", "0.000"]  # a fifth, an octave
+    assert three[2].split()[-2:] == ["-", "1.737"]
+    one = measure(roll((0, 96, 1))[None], BEAT).table()
+    assert one[0].split() == ["track", "EB", "UPC", "QN", "PP", "DP"]
     data = json.loads(json.dumps(band().as_dict()))
     assert data["tracks"] == ["Piano", "Bass", "Drums"]
     assert data["mode"] == "octave"
@@ -410,6 +419,51 @@ def test_what_cannot_be_measured_is_said(settings: dict, reason: str) -> None:
         measure(**{"rolls": roll((0, 1, 1))[None], "beat": BEAT} | settings)
 
 
+# Scores.
+
+
+def test_of_a_score_in_its_own_bars() -> None:
+    lead = Track([(0, 480, 60, 80), (480, 480, 60, 80), (1440, 960, 72, 80)], name="Lead")
+    kit = Track([(0, 5, 36, 80), (130, 900, 38, 80)], is_drum=True)
+    score = Score((lead, kit, Track()), ppq=480, metres=((0, 3, 4), (1440, 2, 4)), length=4320)
+    found = rollmetrics.of_score(score)
+    assert found.names == ("Lead", "track 2", "track 3")
+    assert found.values["EB"].T.tolist() == [[0, 0, 1, 1], [0, 1, 1, 1], [1, 1, 1, 1]]
+    assert found.mean("UPC").tolist()[0] == 1
+    assert found.mean("QN").tolist()[0] == 1
+    assert found.mean("DP")[1] == 0.5  # one at 6.5 steps, half up 7
+    assert found.dead() == ("track 3",)
+    assert found.pairs == ((0, 2),)
+    paper = rollmetrics.of_score(score, "paper")
+    assert paper.values["UPC"][:2, 0].tolist() == [1, 1]
+    assert paper.mean("DP")[1] == 1.3 / 2
+
+
+def test_published_code_knows_84_pitches() -> None:
+    score = Score((Track([(0, 480, 23, 80), (1920, 480, 24, 80), (3840, 480, 107, 80)]),))
+    high = Score((Track([(0, 480, 24, 80), (1920, 480, 108, 80)]),))
+    assert rollmetrics.of_score(score).mean("EB") == [0]
+    assert rollmetrics.of_score(score, "paper").values["EB"].ravel().tolist() == [1, 0, 0]
+    assert rollmetrics.of_score(high, "paper").values["EB"].ravel().tolist() == [0, 1]
+
+
+@settings(max_examples=20)
+@given(normal_scores())
+def test_any_score_is_measured(score: Score) -> None:
+    found = rollmetrics.of_score(score, beat=4)
+    bars = np.unique(score.bar_lines() * 8 // score.ppq)
+    assert 1 <= len(found.values["EB"]) <= len(bars)
+    assert ((found.values["EB"] == 0).any(axis=0)).all()
+
+
+def test_a_real_band(samples: Path) -> None:
+    found = rollmetrics.of_score(midi.read(samples / "freedoom_1_d_e1m1.mid"))
+    assert len(found.values["EB"]) == 72
+    assert found.dead() == ()
+    assert 0.9 < found.mean("DP")[-1] < 1
+    assert not np.isnan(found.mean("TD")).any()
+
+
 # Bars with each other.
 
 
@@ -434,6 +488,7 @@ def test_self_similarity_of_bars_of_different_lengths() -> None:
     cells = np.zeros((7, 2), bool)
     cells[[0, 1, 3, 4], 1] = True
     assert rollmetrics.self_similarity(cells, [0, 3, 7]) == pytest.approx(np.ones((2, 2)))
+    assert rollmetrics.self_similarity(np.eye(3, dtype=bool), 1) == pytest.approx(np.eye(3))
 
 
 @given(st.integers(0, 2**32))

@@ -5,12 +5,15 @@ from __future__ import annotations
 import platform
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from musegen.cli.common import Number, Talk, read_score, talk_options
+from musegen.cli.common import Number, Talk, contents, read_score, talk_options
 from musegen.errors import InputError
+
+if TYPE_CHECKING:
+    from musegen.score import Score
 
 
 @click.command()
@@ -134,64 +137,118 @@ def models(as_json: bool, quiet: bool) -> None:
 
 @click.command()
 @click.argument("file")
+@click.option("--metrics", is_flag=True, help="Also measure its bars: EB, UPC, QN, PP, DP, TD.")
 @talk_options
-def info(file: str, as_json: bool, quiet: bool) -> None:
-    """Say what is in a MIDI file: tracks, tempo, metre, the likeliest melody, the recipe."""
-    from musegen.segment import pick_melody
+def info(file: str, metrics: bool, as_json: bool, quiet: bool) -> None:
+    """Say what is in a music file, in a prepared folder or in a bundle.
 
+    Of music: its tracks, tempo, metre, key and chords, the likeliest melody, the recipe, and what
+    had to be mended to read it. --metrics: see docs/metrics.md.
+
+    \b
+    Examples:
+      musegen info song.mid --metrics
+      musegen info data/melody
+      musegen info melody-2bar
+    """
     talk = Talk(quiet, as_json)
+    if Path(file).is_dir() or (not Path(file).exists() and file in _shipped()):
+        _info_of_folder(talk, file)
+        return
+    from musegen import rollmetrics, summary
+
     score = read_score(file)
-    bars = len(score.bar_lines()) - 1
-    tracks = [
-        {"number": i + 1, "name": t.name, "program": t.program, "drums": t.is_drum, "notes": len(t)}
-        for i, t in enumerate(score.tracks)
-    ]
+    told = summary.summarise(score)
+    lines = summary.as_lines(file, score, told)
+    if metrics:
+        if not any(map(len, score.tracks)):
+            raise InputError(file, "has no notes to measure")
+        try:
+            bars = rollmetrics.of_score(score)
+        except ValueError as error:
+            raise InputError(file, f"cannot be measured: {error}") from error
+        told["metrics"] = bars.as_dict()
+        lines += ["", *bars.table()]
+    talk.result("info", {"file": file, **told}, lines)
+
+
+def _shipped() -> list[str]:
+    from musegen import pretrained
+
+    return pretrained.names()
+
+
+def _info_of_folder(talk: Talk, name: str) -> None:
+    """A prepared folder's manifest, or a bundle's card."""
+    import json
+
+    from musegen import dataset, pretrained
+    from musegen.summary import aligned
+
+    if not dataset.is_prepared(name):
+        if Path(name).is_dir() and not (Path(name) / "config.json").is_file():
+            raise InputError(name, "is neither a prepared folder nor a bundle; give one, or a file")
+        folder = pretrained.locate(name)
+        config = pretrained.read_config(folder)
+        card = folder / "README.md"
+        lines = card.read_text().splitlines() if card.is_file() else [f"{name}: has no card"]
+        talk.result("info", {"folder": str(folder), "bundle": config}, lines)
+        return
     try:
-        melody: int | None = pick_melody(score).index + 1
-    except ValueError:
-        melody = None
-    data: dict[str, Any] = {
-        "file": file,
-        "ppq": score.ppq,
-        "bars": bars,
-        "seconds": round(score.seconds, 3),
-        "tempos": score.tempos,
-        "metres": score.metres,
-        "keys": score.keys,
-        "markers": score.markers,
-        "tracks": tracks,
-        "melody_track": melody,
-        "recipe": dict(score.recipe),
-    }
-    lines = [
-        f"{file}: {bars} bars, {score.seconds:.1f} s, {score.ppq} ticks a quarter",
-        "tempo " + ", ".join(f"{q:g}" for _, q in score.tempos[:8]),
-        "metre " + ", ".join(f"{n}/{d}" for _, n, d in score.metres[:8]),
-    ]
-    for t in tracks:
-        what = "drums" if t["drums"] else f"program {t['program']}"
-        mark = "  <- melody" if t["number"] == melody else ""
-        lines.append(
-            f"  {t['number']:3} {t['name'] or '(no name)':24} {what:12} {t['notes']:6} notes{mark}"
-        )
-    if score.recipe:
-        lines.append("made by musegen: " + ", ".join(f"{k}={v}" for k, v in score.recipe.items()))
-    talk.result("info", data, lines)
+        manifest = json.loads((Path(name) / "manifest.json").read_text())
+        rows = [["part", "songs", "windows", *manifest["corpora"]["train"]]]
+        for part, windows in manifest["windows"].items():
+            counts = [manifest["corpora"][part].get(c, 0) for c in rows[0][3:]]
+            rows.append([part, *map(str, (manifest["songs"][part], windows, *counts))])
+        kind = f"{manifest.get('kind', 'melody')} windows of {manifest['bars']} bars"
+        lines = [f"{name}: {kind}, {contents(name, manifest)[0].split(': ', 1)[1]}"]
+        lines += ["", *aligned(rows, right=range(1, 9)), ""]
+        for key, said in (("rejects", "set aside"), ("dropped_windows", "dropped windows")):
+            told = sorted(manifest[key].items(), key=lambda item: -item[1])
+            lines += [f"{said}: {n} x {reason}" for reason, n in told]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            Path(name) / "manifest.json", "is damaged; make the folder again with musegen prepare"
+        ) from error
+    talk.result("info", {"folder": name, "manifest": manifest}, lines)
+
+
+def _bars(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, int] | None:
+    """First and last bar of a span such as 1-8, or of a bar such as 3."""
+    first, dash, last = value.partition("-")
+    last = last if dash else first
+    if value and not (first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last)):
+        raise click.BadParameter(f"{value!r} is no span of bars; write for example 1-8")
+    return (int(first), int(last)) if value else None
 
 
 @click.command()
 @click.argument("file")
-@click.option("-o", "--out", help="PNG to write, or -; beside the file by default.")
+@click.option("-o", "--out", help="A .png or .svg, or - for PNG; a PNG beside the file by default.")
+@click.option("--tracks", default="", help="Only these: numbers or parts of names, as 1,3,bass.")
+@click.option("--bars", "span", default="", callback=_bars, help="Only these, as 1-8.")
 @click.option("--force", is_flag=True, help="Overwrite an existing picture.")
 @talk_options
-def plot(file: str, out: str | None, force: bool, as_json: bool, quiet: bool) -> None:
-    """Draw a MIDI file as a piano roll.
+def plot(
+    file: str,
+    out: str | None,
+    tracks: str,
+    span: tuple[int, int] | None,
+    force: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Draw a music file as a piano roll: a few parts over each other, bands a strip a track.
 
     \b
     Examples:
-      musegen plot tune.mid -o tune.png
+      musegen plot tune.mid -o tune.svg
+      musegen plot song.mid --tracks drums,bass --bars 1-16
     """
+    from dataclasses import replace
+
     from musegen import plot as drawing
+    from musegen.lanes import excerpt
 
     talk = Talk(quiet, as_json)
     if file == "-" and out is None:
@@ -199,12 +256,38 @@ def plot(file: str, out: str | None, force: bool, as_json: bool, quiet: bool) ->
     score = read_score(file)
     if not score.tracks:
         raise InputError(file, "has no notes to draw")
+    if tracks:
+        score = replace(score, tracks=tuple(score.tracks[i] for i in _chosen(score, tracks, file)))
+    first = 1
+    if span:
+        lines = score.bar_lines()
+        first, last = span
+        if last > len(lines) - 1:
+            raise InputError(file, f"has {len(lines) - 1} bars; give --bars within them")
+        score = excerpt(score, int(lines[first - 1]), int(lines[last]))
     out = out or str(Path(file).with_suffix(".png"))
     if out == "-":
-        sys.stdout.buffer.write(drawing.png(score, Path(file).stem))
+        sys.stdout.buffer.write(drawing.picture(score, Path(file).stem, first_bar=first))
         return
-    path = drawing.pianoroll(score, out, title=Path(file).stem, force=force)
-    talk.result("plot", {"file": file, "png": str(path)}, [str(path)])
+    path = drawing.pianoroll(score, out, title=Path(file).stem, force=force, first_bar=first)
+    talk.result("plot", {"file": file, path.suffix[1:].lower(): str(path)}, [str(path)])
+
+
+def _chosen(score: Score, choices: str, file: str) -> list[int]:
+    """Tracks by number from 1 or part of a name or instrument, in the order of the file."""
+    from musegen.names import instrument_name
+
+    names = [f"{t.name} {instrument_name(t.program, t.is_drum)}".lower() for t in score.tracks]
+    found: set[int] = set()
+    for choice in choices.split(","):
+        want = choice.strip().lower()
+        some = [i for i, name in enumerate(names) if want and want in name]
+        if want.isdecimal():
+            some = [int(want) - 1] if 1 <= int(want) <= len(names) else []
+        if not some:
+            raise InputError(file, f"has no track {choice.strip()!r}; musegen info lists them")
+        found |= set(some)
+    return sorted(found)
 
 
 @click.command()

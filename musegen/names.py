@@ -1,4 +1,4 @@
-"""The instruments of General MIDI by name: 128 programs and the keys of the drum channel."""
+"""Names: General MIDI's instruments and drums, pitches, keys; and text that fits into a line."""
 
 from __future__ import annotations
 
@@ -63,3 +63,24 @@ def drum_name(pitch: int) -> str:
 def instrument_name(program: int, is_drum: bool = False) -> str:
     """Of a program, 0 to 127, or "Drums"."""
     return "Drums" if is_drum else PROGRAMS[program]
+
+
+_PITCHES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
+_FIFTHS = "Cb Gb Db Ab Eb Bb F C G D A E B F# C# G# D# A#".split()  # noqa: SIM905
+
+
+def pitch_name(pitch: int) -> str:
+    """60 is C4."""
+    return f"{_PITCHES[pitch % 12]}{pitch // 12 - 1}"
+
+
+def key_name(sharps: int, is_minor: bool) -> str:
+    """Of a key signature of -7 to 7 sharps: "D", "Bm"."""
+    return _FIFTHS[sharps + 7 + 3 * is_minor] + "m" * is_minor
+
+
+def plain(text: str, most: int) -> str:
+    """Text in one line of at most `most` letters, without what cannot be printed."""
+    text = "".join(c if c.isprintable() else " " for c in text)
+    text = " ".join(text.split())
+    return text if len(text) <= most else text[: most - 1] + "…"

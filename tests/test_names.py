@@ -1,8 +1,17 @@
-"""Names of General MIDI against those of pretty_midi."""
+"""Names of General MIDI against those of pretty_midi, and others."""
 
 from __future__ import annotations
 
-from musegen.instruments import DRUMS, LOWEST_DRUM, PROGRAMS, drum_name, instrument_name
+from musegen.names import (
+    DRUMS,
+    LOWEST_DRUM,
+    PROGRAMS,
+    drum_name,
+    instrument_name,
+    key_name,
+    pitch_name,
+    plain,
+)
 
 
 def letters(name: str) -> str:
@@ -35,3 +44,21 @@ def test_drums_are_those_of_general_midi() -> None:
         "Open Triangle",
     )
     assert (drum_name(34), drum_name(82)) == ("key 34", "key 82")
+
+
+def test_pitches() -> None:
+    names = {0: "C-1", 21: "A0", 60: "C4", 61: "C#4", 108: "C8", 127: "G9"}
+    assert {p: pitch_name(p) for p in names} == names
+
+
+def test_keys_are_those_of_mido() -> None:
+    from mido.midifiles.meta import _key_signature_decode
+
+    for (sharps, minor), name in _key_signature_decode.items():
+        assert key_name(sharps, bool(minor)) == name
+
+
+def test_text_fits_into_a_line() -> None:
+    assert plain("x" * 22, 22) == "x" * 22
+    assert plain("x" * 23, 22) == "x" * 21 + "…"
+    assert plain("a\x00b\x1b\n c", 9) == "a b c"
