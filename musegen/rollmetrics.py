@@ -5,7 +5,7 @@ UPC pitch classes used in a bar, 0 to 12.
 QN  share of "qualified" notes in a bar, those not too short, 0 to 1.
 PP  polyphonicity: share of the steps of a bar with two pitches or more, 0 to 1.
 DP  share of a bar's drum hits that follow the sixteenths, 0 to 1.
-TD  tonal distance of two tracks in a bar, 0 to 4.5 or so.
+TD  tonal distance of two tracks in a bar, 0 to 3.
 
 All but EB are averaged over the bars in which they say something. UPC, QN, PP and TD are of pitched
 tracks, DP is of drums. Published code does not count as the papers say, so each has two readings,
