@@ -18,7 +18,7 @@ FILES = {
 
 # A module imports only those before it.
 ORDER = """
-version errors names score abc assemble archive harmony notation musicxml formats smf config midi
+version errors names score abc assemble archive marks notation musicxml formats smf config midi
 representations.events representations.tracks representations.pianoroll representations.drums
 representations.trio representations.groove representations.chords representations.tuples
 representations interop segment metrics rollmetrics melody summary
@@ -42,6 +42,7 @@ ONLY = {
     "pypianoroll": {"interop"},
     "pretty_midi": {"interop"},
     "safetensors": {"pretrained"},
+    "distributed": {"cluster"},
     "click": {"cli.common", "cli.music", "cli.training", "cli.data", "cli.look", "cli.main"},
 }
 NO_TORCH = ["score", "abc", "midi", "representations", "segment", "melody", "metrics", "corpora"]
