@@ -6,8 +6,8 @@ After the MusicXML 4.0 specification (W3C, 2021). What is decided here:
   to the nearest semitone. Cue notes are silent.
 - Tied notes are one note. Grace notes sound before the beat, a thirty-second note each.
 - Repeats with their endings are played out, as players do; da capo and dal segno are not.
-- A bar lasts as long as the music in it. A short first bar is a pickup: rests are put before it, so
-  that bar lines are true.
+- A bar lasts as long as its metre says if a part fills it so, else as long as the music in it. A
+  short first bar is a pickup: rests are put before it, so that bar lines are true.
 - A part becomes a track for each program in it; what is unpitched or on channel 10 is drums.
 """
 
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from musegen import archive
 from musegen.abc import MAX_QUARTERS
 from musegen.errors import InputError
+from musegen.marks import Broken, number
 from musegen.notation import (
     AT,
     BAR,
@@ -36,11 +37,9 @@ from musegen.notation import (
     TIE,
     TRACK,
     Bar,
-    Broken,
     Event,
     Piece,
     Reader,
-    number,
 )
 from musegen.score import Notes, Score, Track, changes, metre_map
 
@@ -143,10 +142,15 @@ def _score(piece: Piece, repeats: bool, rounded: bool) -> Score:
     """The bars in playing order, as one piece of music."""
     bars, ppq = piece.bars, piece.ppq
     metres = _in_force(piece.metres, len(bars))
+    lengths = []
     for bar, metre in zip(bars, metres, strict=True):
-        bar.ticks = bar.ticks or (4 * ppq * metre[0] // metre[1] if metre else 4 * ppq)
+        whole = 4 * ppq * metre[0] // metre[1] if metre else 4 * ppq
+        if whole in bar.extents:
+            lengths.append(whole)
+        else:
+            lengths.append(max(bar.extents, default=0) or bar.spare or whole)
     order = np.array(_playing_order(bars) if repeats else range(len(bars)), np.int64)
-    ticks = np.array([bar.ticks for bar in bars], np.int64)[order]
+    ticks = np.array(lengths, np.int64)[order]
     starts = np.cumsum(ticks) - ticks
     pickup = 0
     if len(order) and (first := metres[order[0]]):

@@ -6,14 +6,13 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from fractions import Fraction
-from math import isfinite
 from typing import Any
 from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from musegen import harmony
 from musegen.abc import MAX_QUARTERS
+from musegen.marks import Broken, chord_label, clean, likely, metre, metronome, number
 from musegen.score import Notes
 
 # Columns of the notes as written: bar, tick in it, ticks, pitch, velocity, track, ends of a tie.
@@ -26,10 +25,7 @@ VELOCITY = 80  # where nothing is said
 FORTE = 90  # MusicXML gives velocities in percent of it
 DYNAMICS = {"pppp": 8, "ppp": 16, "pp": 33, "p": 49, "mp": 64, "mf": 80}
 DYNAMICS |= {"f": 96, "ff": 112, "fff": 120, "ffff": 126}
-QUARTERS = {"long": 16.0, "breve": 8.0, "whole": 4.0, "half": 2.0, "quarter": 1.0}
-QUARTERS |= {"eighth": 0.5, "16th": 0.25, "32nd": 0.125}
 SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
-METRES = ("1", "2", "4", "8", "16", "32", "64", "128")
 # Places of a drum kit on five lines (Weinberg 1998), for unpitched notes that name no MIDI key.
 KIT = {"D4": 44, "E4": 35, "F4": 36, "A4": 43, "B4": 45, "C5": 38, "D5": 47, "E5": 50, "F5": 51}
 KIT |= {"G5": 42, "A5": 49, "B5": 57}
@@ -38,15 +34,12 @@ SNARE = 38
 Event = tuple[int, int, Any]  # bar, tick in it, value
 
 
-class Broken(Exception):
-    """What is wrong, in a few words."""
-
-
 @dataclass
 class Bar:
-    """A bar; `ticks` is how far the longest of its parts goes."""
+    """A bar; `extents` are how far its parts go, `spare` counts what only fills it up, too."""
 
-    ticks: int = 0
+    extents: set[int] = field(default_factory=set)
+    spare: int = 0
     is_pickup: bool = False
     forward: bool = False
     times: int = 0
@@ -68,30 +61,6 @@ class Piece:
     markers: list[Event] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     keys_from: int | None = None  # the part that gives them
-
-
-def number(text: str | None, low: float = 0, high: float = 1e6) -> int | Fraction:
-    """A number of the file, exact; decimals to a millionth."""
-    value: int | Fraction
-    try:
-        value = int(text or "")
-    except ValueError:
-        try:
-            real = float(text or "")
-        except ValueError:
-            raise Broken(f"{(text or '').strip()[:20]!r} where a number belongs") from None
-        value = Fraction(real).limit_denominator(10**6) if isfinite(real) else -1
-    if not low <= value <= high:
-        raise Broken(f"{str(text).strip()[:20]!r} is out of range")
-    return value
-
-
-def likely(text: str | None, low: float, high: float) -> float | None:
-    """A number that the music can do without: None when there is none, or no sane one."""
-    try:
-        return float(number(text, low, high)) if text else None
-    except Broken:
-        return None
 
 
 @dataclass
@@ -129,6 +98,7 @@ class Reader:
         self.at: int | Fraction = 0
         self.last: int | Fraction = 0
         self.furthest: int | Fraction = 0
+        self.spare: int | Fraction = 0
         self.divisions: int | Fraction = 1
         self.transpose = 0
         self.ending: frozenset[int] = frozenset()
@@ -153,14 +123,15 @@ class Reader:
             bar = bars[self.bar]
             bar.is_pickup |= measure.get("implicit") == "yes"
             bar.ending |= self.ending
-            self.at = self.last = self.furthest = 0
+            self.at = self.last = self.furthest = self.spare = 0
             for element in measure:
                 if handle := handlers.get(element.tag):
                     handle(element)
             self._flush()
-            if self.furthest > longest:
+            if self.spare > longest:
                 raise Broken(f"a bar of over {MAX_QUARTERS:,} quarters")
-            bar.ticks = max(bar.ticks, round(self.furthest))
+            bar.extents.add(round(self.furthest))
+            bar.spare = max(bar.spare, round(self.spare))
         self._finish()
 
     def _finish(self) -> None:
@@ -181,24 +152,25 @@ class Reader:
             self.cache[duration] = ticks
         return ticks
 
-    def _move(self, ticks: int | Fraction) -> None:
+    def _move(self, ticks: int | Fraction, fills: bool = False) -> None:
         if self.graces:
             self._flush()
         self.at = max(0, self.at + ticks)
-        self.furthest = max(self.furthest, self.at)
+        self.spare = max(self.spare, self.at)
+        if not fills:
+            self.furthest = max(self.furthest, self.at)
 
     def _backup(self, element: Element) -> None:
         self._move(-self._ticks(element.findtext("duration")))
 
     def _forward(self, element: Element) -> None:
-        furthest = self.furthest
-        self._move(self._ticks(element.findtext("duration")))
-        if self.piece.bars[self.bar].is_pickup:  # some programs fill it up to a whole bar
-            self.furthest = furthest
+        # Some programs fill pickups up to a whole bar.
+        fills = self.piece.bars[self.bar].is_pickup
+        self._move(self._ticks(element.findtext("duration")), fills)
 
     def _note(self, element: Element) -> None:
         pitch = unpitched = None
-        is_chord = is_grace = is_cue = False
+        is_chord = is_grace = is_cue = fills = False
         ticks: int | Fraction = 0
         tie = 0
         instrument = self.first
@@ -219,6 +191,8 @@ class Reader:
                 unpitched = child
             elif tag == "instrument":
                 instrument = self.instruments.get(child.get("id", ""), instrument)
+            elif tag == "rest":
+                fills = child.get("measure") == "yes"
             elif tag == "grace":
                 is_grace = True
             elif tag == "cue":
@@ -226,7 +200,7 @@ class Reader:
         onset = self.last if is_chord else self.at
         if not is_grace and not is_chord:
             self.last = self.at
-            self._move(ticks)
+            self._move(ticks, fills)
         if is_cue or (pitch is None and unpitched is None) or not (ticks or is_grace):
             return
         key = self._key(pitch, unpitched, instrument)
@@ -298,7 +272,7 @@ class Reader:
             self._keys(key)
         if (time := element.find("time")) is not None:
             # In the middle of a bar it can only mean the next one.
-            self.piece.metres.setdefault(self.bar + (self.furthest > 0), metre(time))
+            self.piece.metres.setdefault(self.bar + (self.spare > 0), metre(time))
 
     def _keys(self, key: Element) -> None:
         """Key signatures of the first part that has some."""
@@ -350,7 +324,7 @@ class Reader:
     def _harmony(self, element: Element) -> None:
         offset = likely(element.findtext("offset"), -1e6, 1e6) or 0
         at = max(0, round(self.at + offset * self.piece.ppq / self.divisions))
-        label = harmony.label(element, self.fifths)
+        label = chord_label(element, self.fifths)
         self.piece.counts["chords"] += label is None
         self.piece.chords.append((self.bar, at, label or "N"))
 
@@ -367,31 +341,3 @@ class Reader:
                 bar.forward = True
             else:
                 bar.times = int(likely(e.get("times"), 2, 99) or 2)
-
-
-def clean(text: str | None) -> str:
-    """Printable text on one line."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text or "").split())
-
-
-def metre(time: Element) -> tuple[int, int] | None:
-    """The metre of a <time>, sums such as 3+2/8 added up; None when it is free."""
-    over = [e.text or "" for e in time.findall("beats")]
-    under = [(e.text or "").strip() for e in time.findall("beat-type")]
-    if not over or len(over) != len(under) or not {*under} <= {*METRES}:
-        return None
-    den = max(map(int, under))
-    beats = [sum(map(int, re.findall(r"\b\d{1,3}\b", text))) for text in over]
-    num = sum(n * den // int(d) for n, d in zip(beats, under, strict=True))
-    return (num, den) if 0 < num < 256 else None
-
-
-def metronome(mark: Element) -> list[float]:
-    """Quarters a minute of a <metronome> such as "dotted quarter = 60", if it tells them."""
-    found = re.search(r"\d{1,4}(\.\d{1,6})?", mark.findtext("per-minute", ""))
-    unit = QUARTERS.get(mark.findtext("beat-unit", "").strip())
-    if found is None or unit is None:
-        return []
-    dots = min(len(mark.findall("beat-unit-dot")), 3)
-    qpm = float(found[0]) * unit * (2 - 0.5**dots)
-    return [qpm] if 1 <= qpm <= 10_000 else []

@@ -1,14 +1,20 @@
-"""Chord symbols of MusicXML as labels after Harte et al. (ISMIR 2005).
+"""What single marks of MusicXML mean: numbers, metres, metronome marks, chord symbols.
 
-A label is root:shorthand(degrees)/bass. Roots and intervals are counted in fifths (F -1, C 0, G 1),
-which keeps their spelling: a bass E under C is "/3", a bass Eb under C minor is "/b3".
+Chord symbols become labels after Harte et al. (ISMIR 2005), root:shorthand(degrees)/bass. Roots and
+intervals are counted in fifths (F -1, C 0, G 1), which keeps their spelling: a bass E under C is
+"/3", a bass Eb under C minor is "/b3".
 """
 
 from __future__ import annotations
 
 import re
+from fractions import Fraction
+from math import isfinite
 from xml.etree.ElementTree import Element
 
+QUARTERS = {"long": 16.0, "breve": 8.0, "whole": 4.0, "half": 2.0, "quarter": 1.0}
+QUARTERS |= {"eighth": 0.5, "16th": 0.25, "32nd": 0.125}
+METRES = ("1", "2", "4", "8", "16", "32", "64")
 _LETTERS = "FCGDAEB"
 
 # Kinds of MusicXML as shorthands, with degrees where the grammar has no shorthand. The functional
@@ -42,6 +48,62 @@ KINDS = {
 }
 
 
+class Broken(Exception):
+    """What is wrong, in a few words."""
+
+
+def number(text: str | None, low: float = 0, high: float = 1e8) -> int | Fraction:
+    """A number of the file, exact; decimals to a millionth."""
+    value: int | Fraction
+    try:
+        value = int(text or "")
+    except ValueError:
+        try:
+            real = float(text or "")
+        except ValueError:
+            raise Broken(f"{(text or '').strip()[:20]!r} where a number belongs") from None
+        value = Fraction(real).limit_denominator(10**6) if isfinite(real) else -1
+    if not low <= value <= high:
+        raise Broken(f"{str(text).strip()[:20]!r} is out of range")
+    return value
+
+
+def likely(text: str | None, low: float, high: float) -> float | None:
+    """A number that the music can do without: None when there is none, or no sane one."""
+    try:
+        return float(number(text, low, high)) if text else None
+    except Broken:
+        return None
+
+
+def clean(text: str | None) -> str:
+    """Printable text on one line."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text or "").split())
+
+
+def metre(time: Element) -> tuple[int, int] | None:
+    """The metre of a <time>, sums such as 3+2/8 added up; None when it is free."""
+    over = [e.text or "" for e in time.findall("beats")]
+    under = [(e.text or "").strip() for e in time.findall("beat-type")]
+    if not over or len(over) != len(under) or not {*under} <= {*METRES}:
+        return None
+    den = max(map(int, under))
+    beats = [sum(map(int, re.findall(r"\b\d{1,3}\b", text))) for text in over]
+    num = sum(n * den // int(d) for n, d in zip(beats, under, strict=True))
+    return (num, den) if 0 < num < 256 else None
+
+
+def metronome(mark: Element) -> list[float]:
+    """Quarters a minute of a <metronome> such as "dotted quarter = 60", if it tells them."""
+    found = re.search(r"\d{1,4}(\.\d{1,6})?", mark.findtext("per-minute", ""))
+    unit = QUARTERS.get(mark.findtext("beat-unit", "").strip())
+    if found is None or unit is None:
+        return []
+    dots = min(len(mark.findall("beat-unit-dot")), 3)
+    qpm = float(found[0]) * unit * (2 - 0.5**dots)
+    return [qpm] if 1 <= qpm <= 10_000 else []
+
+
 def note_fifths(element: Element | None, kind: str) -> int | None:
     """The note in <root>, <bass> (`kind`) as a number of fifths above C, or None."""
     step = element.findtext(f"{kind}-step", "").strip() if element is not None else ""
@@ -50,7 +112,7 @@ def note_fifths(element: Element | None, kind: str) -> int | None:
     return _LETTERS.index(step) - 1 + 7 * _alter(element.findtext(f"{kind}-alter"))
 
 
-def label(element: Element, transpose: int = 0) -> str | None:
+def chord_label(element: Element, transpose: int = 0) -> str | None:
     """The label of a <harmony>, moved by `transpose` fifths; None when its notes are not said."""
     kind = element.findtext("kind", "").strip()
     if kind == "none":
