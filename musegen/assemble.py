@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from musegen.abc import MAX_QUARTERS
 from musegen.errors import InputError
-from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Score, Track, changes
+from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Notes, Score, Track, changes
 
 MAX_TRACKS = 1024
 MAX_NOTES = 2**20
@@ -21,8 +20,6 @@ MAX_CHANGES = 2**16  # of tempo, of metre, of key; and markers
 # What is mended: a noun to count, and what is said of it.
 SHORT = "note", "of no length: made one tick long"
 ODD = "change", "of tempo, metre or key that cannot be: left out"
-
-Columns = Sequence[NDArray[Any]]  # onset, duration, pitch, velocity, part: all of one length
 
 
 class Part(NamedTuple):
@@ -43,19 +40,18 @@ class Maps:
     markers: list[tuple[int, str]] = field(default_factory=list)
 
 
-def check_length(name: str, last: int, ppq: int, offset: int | None = None) -> None:
-    """Raises InputError when tick `last` is too late."""
-    if last > MAX_QUARTERS * ppq:
-        raise InputError(
-            name,
-            f"lasts {last // ppq:,} quarter notes, at most {MAX_QUARTERS:,} are read; "
-            "look for a stray event far behind the end",
-            offset=offset,
+def check_length(name: str, end: int, ppq: int, offset: int | None = None) -> None:
+    """Raises InputError when the last tick is too late; `offset` is the byte where that begins."""
+    if end > MAX_QUARTERS * ppq:
+        reason = (
+            f"lasts {end // ppq:,} quarter notes, at most {MAX_QUARTERS:,} are read; "
+            "look for a stray event far behind the end"
         )
+        raise InputError(name, reason, offset=offset)
 
 
 def check_size(name: str, tracks: int, notes: int, changes: int) -> None:
-    """Raises InputError when there are too many of something."""
+    """Raises InputError when there is too much of something."""
     for what, count, limit in (
         ("tracks", tracks, MAX_TRACKS),
         ("notes", notes, MAX_NOTES),
@@ -67,51 +63,44 @@ def check_size(name: str, tracks: int, notes: int, changes: int) -> None:
 
 
 def assemble(
-    name: str,
     ppq: int,
     parts: Sequence[Part],
-    columns: Columns,
+    counts: Sequence[int],
+    rows: Notes,
     maps: Maps,
     recipe: Mapping[str, Any] | None,
     remarks: Sequence[str] = (),
-    offset: int | None = None,
 ) -> Score:
-    """A score of notes and events as read, checked and sorted all at once.
+    """A score of notes and events as they were found, sorted all at once.
 
-    Raises:
-        InputError: too much of something.
+    Args:
+        ppq: ticks in a quarter note.
+        parts: what the tracks will be; those without notes are left out.
+        counts: how many notes each part has.
+        rows: all notes [n, 4], part after part, in any order within a part; pitches and velocities
+            are in range, durations below 1 become 1.
+        maps: tempi, metres, keys and markers.
+        recipe: how the music was made.
+        remarks: what there is to say already.
     """
-    onset, duration, _, velocity, part = columns
-    said: tuple[Sequence[tuple[Any, ...]], ...] = (
-        maps.tempos,
-        maps.metres,
-        maps.keys,
-        maps.markers,
-    )
-    check_size(name, len(parts), len(onset), max(map(len, said)))
-    rows = np.empty((len(onset), 4), np.int64)
-    for column, values in zip((ONSET, DURATION, PITCH, VELOCITY), columns, strict=False):
-        rows[:, column] = values
-    short = int((duration < 1).sum())
-    if short:
-        np.maximum(rows[:, DURATION], 1, out=rows[:, DURATION])
-    last = max([0, *(e[0] for events in said for e in events)])
-    end = int((rows[:, ONSET] + rows[:, DURATION]).max(initial=last))
-    check_length(name, end, ppq, offset)
-    key = (part << 39) + (rows[:, ONSET] << 7) + rows[:, PITCH]
-    if (key[1:] <= key[:-1]).any():
-        rows = rows[np.lexsort((velocity, rows[:, DURATION], key))]
+    duration = rows[:, DURATION]
+    short = 0
+    if np.minimum.reduce(duration, initial=1) < 1:
+        short = int(np.count_nonzero(duration < 1))
+        np.maximum(duration, 1, out=duration)
+    bounds = list(accumulate(counts, initial=0))
+    rows = _in_order(rows, bounds)
     rows.setflags(write=False)
-    bounds = np.bincount(part, minlength=len(parts)).cumsum().tolist()
     tracks = [
-        Track.of_sorted(rows[start:end], *about)
-        for about, (start, end) in zip(parts, pairwise([0, *bounds]), strict=True)
-        if end > start
+        Track.of_sorted(rows[start:end], *part)
+        for part, (start, end) in zip(parts, pairwise(bounds), strict=True)
+        if start < end
     ]
     tempos = [(t, 6e7 / us) for t, us in maps.tempos if us > 0]
     metres = [m for m in maps.metres if m[1] > 0 and 0 < m[2] <= 64]
     keys = [(t, k, bool(mode)) for t, k, mode in maps.keys if -7 <= k <= 7 and mode in (0, 1)]
-    odd = sum(map(len, said[:3])) - len(tempos) - len(metres) - len(keys)
+    odd = len(maps.tempos) + len(maps.metres) + len(maps.keys)
+    odd -= len(tempos) + len(metres) + len(keys)
     return Score(
         tracks=tuple(tracks),
         ppq=ppq,
@@ -122,6 +111,24 @@ def assemble(
         recipe=recipe or {},
         remarks=(*remarks, *(counted(n, mend) for n, mend in ((odd, ODD), (short, SHORT)) if n)),
     )
+
+
+def _in_order(rows: Notes, bounds: Sequence[int]) -> Notes:
+    """The rows between each two bounds as `as_notes` puts them; in many files they are so."""
+    key = rows[:, ONSET] << 7
+    key += rows[:, PITCH]
+    for i, (start, end) in enumerate(pairwise(bounds)):
+        key[start:end] += i << 39
+    if np.count_nonzero(key[1:] > key[:-1]) >= len(key) - 1:
+        return rows
+    order = key.argsort(kind="stable")
+    rows, key = rows.take(order, axis=0), key[order]
+    same = np.zeros(len(key) + 1, bool)
+    if np.count_nonzero(np.equal(key[1:], key[:-1], out=same[1:-1])):
+        at = np.flatnonzero(same[1:] | same[:-1])
+        among = rows[at]
+        rows[at] = among[np.lexsort((among[:, VELOCITY], among[:, DURATION], key[at]))]
+    return rows
 
 
 def clean(text: str) -> str:

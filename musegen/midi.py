@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -22,9 +23,9 @@ from typing import IO, Any
 import numpy as np
 
 from musegen import abc, smf
-from musegen.assemble import MAX_TRACKS, Maps, Part, assemble, check_size, clean
+from musegen.assemble import Maps, Part, assemble, check_length, check_size, clean
 from musegen.errors import InputError, MusegenError
-from musegen.score import DURATION, ONSET, PITCH, Score
+from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Score
 from musegen.smf import DRUM_CHANNEL
 
 PPQ = 480
@@ -129,9 +130,9 @@ def _midi(data: bytes, name: str, pedal: bool, repair: bool) -> Score:
     """The score of a MIDI file, by symusic where it reads the file whole, else by `smf`."""
     if len(data) > MAX_MIDI:
         raise InputError(name, f"over {MAX_MIDI >> 20} MB, too large for a MIDI file")
-    head, count = smf.header(data, name), data.count(b"MTrk")
-    plain = head[:2] == (0, 14) and head.kind < 2 and 0 < head.division < 0x8000
-    parsed = _symusic(data) if plain and count <= MAX_TRACKS and not _crowded(data) else None
+    parsed = None
+    if _PLAIN.match(data) and not _crowded(data):
+        parsed = _symusic(data)
     recipe = _find_recipe(data)
     if len(data) > MAX_WALK:
         if parsed is None:
@@ -142,7 +143,7 @@ def _midi(data: bytes, name: str, pedal: bool, repair: bool) -> Score:
         if pedal:
             unseen += ", nor for what the pedal holds"
         return _from_symusic(parsed, name, recipe, [unseen] * (pedal or repair))
-    if parsed is None or pedal or (repair and not _whole(data, head, count, parsed)):
+    if parsed is None or pedal or (repair and not _whole(data, parsed)):
         return smf.parse(data, name, pedal=pedal, recipe=recipe)
     return _from_symusic(parsed, name, recipe)
 
@@ -158,16 +159,21 @@ def _symusic(data: bytes) -> Any:
 
 
 def _crowded(data: bytes) -> bool:
-    """Whether a file may hold so many changes of program that symusic takes too long over it: it
-    makes a track for every program that plays on a channel."""
-    if len(data) < 7 * MAX_PARTS:  # a change and a note take seven bytes
+    """Whether a file may have more parts than symusic can make in time: it makes one of each track,
+    channel and program that has notes."""
+    if len(data) < 7 * MAX_PARTS:  # a part takes a change of program and a note
         return False
-    bodies = (data[start:end] for start, _, end in smf.chunks(data, 14))
-    changes = (len(b) - len(b.translate(None, bytes(range(0xC0, 0xD0)))) for b in bodies)
-    return sum(min(16 + n, 2048) for n in changes) > MAX_PARTS
+    most = 0
+    for start, _, end in smf.chunks(data, 14):
+        body = data[start:end]
+        changes = len(body) - len(body.translate(None, bytes(range(0xC0, 0xD0))))
+        most += min(16 + changes, 2048)
+        if most > MAX_PARTS:
+            return True
+    return False
 
 
-def _whole(data: bytes, head: smf.Header, count: int, parsed: Any) -> bool:
+def _whole(data: bytes, parsed: Any) -> bool:
     """Whether symusic has read every note of a file that it could read.
 
     It leaves out notes that never end, so their number is compared with that of the note-ons, and
@@ -176,6 +182,7 @@ def _whole(data: bytes, head: smf.Header, count: int, parsed: Any) -> bool:
     bytes of 128 and more change, so every event stays where it is, save behind texts of over 2 kB;
     then the numbers differ, and the file is better walked through.
     """
+    head, count = smf.header(data, ""), data.count(b"MTrk")
     if head.claims != count or data.count(b"\xff\x2f\x00") != count:
         return False
     pieces = [data[: head.end]]
@@ -191,6 +198,8 @@ def _whole(data: bytes, head: smf.Header, count: int, parsed: Any) -> bool:
     return sum(map(np.count_nonzero, values)) == parsed.note_num()
 
 
+# A header of six bytes, format 0 or 1, and ticks to a quarter.
+_PLAIN = re.compile(rb"MThd\x00{3}\x06\x00[\x00\x01]..(?!\x00\x00)[\x00-\x7f].", re.DOTALL)
 # For `_whole`: note-ons by channel, as the byte that marks them and a note of no length.
 _FIRST_NOTES = [(bytes([on]), bytes([0, on, 0, 1, 0, 0, 0])) for on in range(0x90, 0xA0)]
 _NOTES_AS_CONTROLS = bytes(
@@ -202,28 +211,33 @@ def _from_symusic(
     parsed: Any, name: str, recipe: Mapping[str, Any], remarks: Sequence[str] = ()
 ) -> Score:
     events = parsed.tempos, parsed.time_signatures, parsed.key_signatures, parsed.markers
+    ppq = parsed.ticks_per_quarter
     check_size(name, len(parsed.tracks), parsed.note_num(), max(map(len, events)))
-    parts, notes = [], []
+    check_length(name, parsed.end() if parsed.start() >= 0 else 2**31, ppq)
+    parts, counts = [], []
+    rows = np.empty((parsed.note_num(), 4), np.int64)
+    done = 0
     for t in parsed.tracks:
         parts.append(Part(t.program, t.is_drum, clean(t.name)))
-        notes.append(t.notes.numpy())
-    part = np.repeat(np.arange(len(parts)), [len(n["time"]) for n in notes])
-    columns = [
-        np.concatenate([n[key] for n in notes]) if notes else part
-        for key in ("time", "duration", "pitch", "velocity")
-    ]
+        notes = t.notes.numpy()
+        counts.append(len(notes["time"]))
+        piece = rows[done : done + counts[-1]]
+        piece[:, ONSET] = notes["time"]
+        piece[:, DURATION] = notes["duration"]
+        piece[:, PITCH] = notes["pitch"]
+        piece[:, VELOCITY] = notes["velocity"]
+        done += counts[-1]
     maps = Maps(
-        [(e.time, e.mspq) for e in events[0]],
+        list(zip(*(c.tolist() for c in events[0].numpy().values()), strict=True)),
         [(e.time, e.numerator, e.denominator) for e in events[1]],
         [(e.time, e.key, e.tonality) for e in events[2]],
         [(e.time, e.text) for e in events[3]],
     )
-    ppq = parsed.ticks_per_quarter
-    return assemble(name, ppq, parts, [*columns, part], maps, recipe, remarks)
+    return assemble(ppq, parts, counts, rows, maps, recipe, remarks)
 
 
 def _find_recipe(data: bytes) -> Mapping[str, Any]:
-    at = data.find(RECIPE)
+    at = data.find(RECIPE, 0, 4096)
     if at < 0:
         return {}
     text = data[at + len(RECIPE) - 1 : at + 65536].decode("utf-8", "replace")

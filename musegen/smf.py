@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from musegen.abc import MAX_QUARTERS
-from musegen.assemble import MAX_TRACKS, Columns, Maps, Part, assemble, check_length, clean, counted
+from musegen.assemble import Maps, Part, assemble, check_length, check_size, clean, counted
 from musegen.errors import InputError
-from musegen.score import Score
+from musegen.score import Notes, Score
 
 DRUM_CHANNEL = 9
 SUSTAIN = 64  # the control change of the pedal, and the value from which it is down
@@ -84,8 +84,6 @@ def parse(
         InputError: there is no header, no track, nothing before the break, or far too much.
     """
     head = header(data, name)
-    if data.count(b"MTrk") > MAX_TRACKS:
-        raise InputError(name, f"has over {MAX_TRACKS:,} tracks; split the file")
     ppq, tempo, remarks = _time_base(head.division)
     found = _Found(latest=MAX_QUARTERS * ppq)
     for start, claimed, end in chunks(data, head.end):
@@ -104,14 +102,17 @@ def parse(
         remarks.append(f"format 2: its {count:,} patterns are laid one after another")
     if tempo:
         found.maps.tempos = [(0, tempo)]
-    check_length(name, max(found.onset, default=0), ppq, found.far)
-    columns = _columns(found, pedal)
+    maps = found.maps
+    changes = max(len(maps.tempos), len(maps.metres), len(maps.keys), len(maps.markers))
+    check_size(name, len(found.parts), len(found.onset), changes)
+    check_length(name, max(found.ends, default=0), ppq, found.far)
+    rows, counts = _notes(found, pedal)
     places = sorted(found.parts)
     parts = [Part(p, channel == DRUM_CHANNEL, found.names[t]) for t, channel, p in places]
     for mend, times in found.mends.items():
         where = f", the first at byte {found.cut:,}" if mend == CUT else ""
         remarks.append(counted(times, mend) + where)
-    return assemble(name, ppq, parts, columns, found.maps, recipe, remarks, found.far)
+    return assemble(ppq, parts, counts, rows, maps, recipe, remarks)
 
 
 def _time_base(division: int) -> tuple[int, float, list[str]]:
@@ -292,15 +293,19 @@ def _meta(found: _Found, tick: int, kind: int, payload: bytes) -> None:
         maps.keys.append((tick, sharps - 256 * (sharps > 127), mode))
 
 
-def _columns(found: _Found, pedal: bool) -> Columns:
-    """The notes found, all of them ended, their parts in the order of track, channel, program."""
-    onset, duration, pitch, velocity, part = (
-        np.array(column, np.int64)
-        for column in (found.onset, found.duration, found.pitch, found.velocity, found.part)
-    )
-    rank = {place: i for i, place in enumerate(sorted(found.parts))}
-    part = np.array([rank[place] for place in found.parts], np.int64)[part]
-    track, channel, _ = np.array(sorted(found.parts), np.int64).reshape(-1, 3)[part].T
+def _notes(found: _Found, pedal: bool) -> tuple[Notes, list[int]]:
+    """The notes, all of them ended, part after part, and how many each part has; the parts are in
+    the order of track, channel and program.
+    """
+    places = sorted(found.parts)
+    rank = {place: i for i, place in enumerate(places)}
+    part = np.array([rank[p] for p in found.parts], np.int64)[np.array(found.part, np.int64)]
+    order = part.argsort(kind="stable")
+    part = part[order]
+    track, channel, _ = np.array(places, np.int64).reshape(-1, 3)[part].T
+    rows = np.array([found.onset, found.duration, found.pitch, found.velocity], np.int64)
+    rows = rows.T[order]
+    onset, duration, pitch, _ = rows.T
     never = duration < 0
     if never.any():
         found.mends[OPEN] = int(never.sum())
@@ -314,8 +319,8 @@ def _columns(found: _Found, pedal: bool) -> Columns:
             mine = channel == c
             held = np.minimum(_lifted(end[mine], c, found), following[mine])
             end[mine] = np.maximum(end[mine], held)
-        duration = end - onset
-    return onset, duration, pitch, velocity, part
+        duration[:] = end - onset
+    return rows, np.bincount(part, minlength=len(places)).tolist()
 
 
 def _next_onsets(group: NDArray[Any], onset: NDArray[Any]) -> NDArray[Any]:
