@@ -153,7 +153,8 @@ def test_prepare_train_generate(cli, tmp_path: Path) -> None:
     done = cli("prepare", SAMPLES, "-o", tmp_path / "data", "--json")
     assert done.code == 0
     assert sum(done.json["manifest"]["songs"].values()) > 5
-    assert cli("prepare", SAMPLES, "-o", tmp_path / "data").code == 1
+    assert "is prepared already" in cli("prepare", SAMPLES, "-o", tmp_path / "data").err
+    assert cli("prepare", SAMPLES, "-o", tmp_path / "data", "--bars", 4).code == 1
     again = cli("prepare", SAMPLES, "-o", tmp_path / "data", "--force")
     assert again.code == 0
     assert "  train: " in again.out

@@ -484,3 +484,58 @@ def test_settings_that_cannot_be_are_refused(
 )
 def test_titles_lose_what_differs_between_books(title: str, titles: list) -> None:
     assert normal_titles(title) == titles
+
+
+# The command line
+
+
+def test_shares_of_the_shards_and_then_the_whole(
+    cli: Any, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the jobs of an array on a cluster do it, each by itself."""
+    monkeypatch.setattr("musegen.prepare.ENTRIES", 4)
+    wanted = ["--kind", "band", "--tracks", "lpd5", "--bars", 4, "--min-tracks", 2, "--workers", 0]
+    made = 0
+    for i in (3, 1, 2):
+        share = ["--shard", f"{i}/3"]
+        done = cli("prepare", samples, "-o", tmp_path / "out", *wanted, *share, "--json")
+        assert done.code == 0
+        made += done.json["shards"]
+        assert len(list((tmp_path / "out" / "shards").iterdir())) == made
+        assert not dataset.is_prepared(tmp_path / "out")
+    done = cli("prepare", samples, "-o", tmp_path / "out", *wanted)
+    assert f"{made} shards were there already" in done.err
+    assert cli("prepare", samples, "-o", tmp_path / "once", *wanted).code == 0
+    assert contents(tmp_path / "out") == contents(tmp_path / "once")
+    assert "used, " in done.out
+    assert "  set aside: " in done.out
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "words"),
+    [
+        (["--shard", "4/3"], 2, "'4/3' is no share; write for example 3/10"),
+        (["--shard", "half"], 2, "'half' is no share"),
+        (["--kind", "waltz"], 1, "no kind of windows 'waltz'"),
+        (["--kind", "band"], 1, "needs a track set"),
+        (["--kind", "drums", "--tracks", "lpd5"], 1, "has no track sets"),
+    ],
+)
+def test_mistakes_are_told(
+    cli: Any, samples: Path, tmp_path: Path, more: list[str], code: int, words: str
+) -> None:
+    done = cli("prepare", samples, "-o", tmp_path / "out", *more)
+    assert (done.code, words in done.err) == (code, True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_read_is_told(
+    cli: Any, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("musegen.containers._listed", refuse)
+    done = cli("prepare", samples, "-o", tmp_path / "out")
+    assert done.code == 3
+    assert done.err == f"musegen: {samples}: cannot be read (Permission denied)\n"
