@@ -142,7 +142,7 @@ CORPORA = {
             layouts=(
                 (r"(^|/)ABC_cleaned/[^/]+\.abc$", r"(^|/)ABC_cleaned/[^/]+\.abc$"),
                 (r"(^|/)reelsa-c\.abc$", r"\.abc$"),
-                (r"(^|/)MIDI/ashover\d+\.mid$", r"(^|/)MIDI/[^/]+\.mid$"),
+                (r"(^|/)ashover\d+\.mid$", r"^(?!.*(melody|chords)/).*\.mid$"),
             ),
         ),
         Corpus(

@@ -294,6 +294,10 @@ def test_nottingham_in_its_shapes(tmp_path: Path) -> None:
         "MIDI/ashover1.mid",
         "MIDI/jigs3.mid",
     ]
+    assert [e.name for e in corpora.entries(tmp_path / "c" / "MIDI")] == [
+        "ashover1.mid",
+        "jigs3.mid",
+    ]
     assert {e.corpus for s in "abc" for e in corpora.entries(tmp_path / s)} == {"nottingham"}
 
 
