@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from musegen.names import instrument_name, plain
+from musegen.names import instrument_name, pitch_name, plain
 from musegen.score import DURATION, ONSET, PITCH, Score, Track
 
 COLOURS = ("#2f6f9f", "#d1603d", "#5b8c5a", "#8e5ea2", "#c9a227", "#3f8f8b", "#b0446e", "#7a6a53")
 DRUM_COLOUR = "#3d3d3d"
 OVERLAID = 4  # so many pitched tracks are drawn over each other; more, or drums, get a lane each
+BARS_A_ROW, MOST_ROWS = 16, 32
 DRUM_ROW = 2.6  # height of a drum's row in semitones, the unit of height
 
 
@@ -89,3 +90,17 @@ def label(score: Score, track: int) -> str:
     """A track's name, else its instrument's, in at most 22 letters."""
     t = score.tracks[track]
     return plain(t.name, 22) or instrument_name(t.program, t.is_drum)
+
+
+def octaves(low: int, high: int, *, fine: bool = False) -> dict[int, str]:
+    """Names of Cs, if `fine` of Gs too, from `low` to below `high`; of one pitch at the least."""
+    found = {p: pitch_name(p) for p in range(low, high) if p % 12 in (0, 7 * fine)}
+    return found or {low + 1: pitch_name(low + 1)}
+
+
+def bars_a_row(bars: int, rows: int) -> int:
+    """Sixteen, more when they would not fit into so many rows, or would leave a bar or two over."""
+    row = max(BARS_A_ROW, -(-bars // max(1, min(MOST_ROWS, rows))))
+    if bars > row and 0 < bars % row <= 2:
+        row = -(-bars // (bars // row))
+    return row

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from musegen.errors import InputError
-from musegen.lanes import COLOURS, Lane, colour, excerpt, label, lanes
+from musegen.lanes import COLOURS, Lane, bars_a_row, colour, excerpt, label, lanes, octaves
 from musegen.midi import write_atomic
-from musegen.names import drum_name, instrument_name, pitch_name, plain
+from musegen.names import drum_name, instrument_name, plain
 from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Score
 
 KINDS = (".png", ".svg")
 INK, GREY, LINE, BEAT, GROUND = "#333333", "#858585", "#c2c2c2", "#e6e6e6", "#f6f6f6"
-BARS_A_ROW, MOST_ROWS, TALLEST = 16, 32, 56.0  # TALLEST in inches
+TALLEST = 56.0  # of all rows, inches
 GAP = 3.0  # between lanes, semitones
 HEAD, LEGEND, FOOT = 0.36, 0.2, 0.36  # above a picture, and below each row, inches
 
@@ -59,13 +60,13 @@ def picture(score: Score, title: str = "", kind: str = ".png", *, first_bar: int
     left = 2.1 if band else 0.5  # inches
     whole = sum(lane.height + GAP for lane in every)
     unit = min(0.034 if band else float(np.clip(2 / whole, 0.04, 0.11)), TALLEST / whole)
-    row = _bars_a_row(bars, int(TALLEST / (whole * unit + FOOT)))
+    row = bars_a_row(bars, int(TALLEST / (whole * unit + FOOT)))
     starts = range(0, bars, row)
-    parts = [excerpt(score, int(lines[i]), int(lines[min(i + row, bars)])) for i in starts]
-    shown = [every] * len(parts)
-    if band:
-        heard = [[n for n in every if len(p.tracks[n.tracks[0]])] for p in parts]
-        shown = [some or every[:1] for some in heard]
+    ends = [min(i + row, bars) for i in starts]
+    parts = [excerpt(score, *lines[[i, j]].tolist()) for i, j in zip(starts, ends, strict=True)]
+    longest = max(lines[ends] - lines[starts])
+    heard = [[n for n in every if not band or len(p.tracks[n.tracks[0]])] for p in parts]
+    shown = [some or every[:1] for some in heard]
     inches = [unit * (sum(lane.height + GAP for lane in some) - GAP) for some in shown]
     width = 14.0 if len(starts) > 1 else float(np.clip(left + 0.4 + 0.85 * bars, 7, 14))
     y = height = sum(inches) + FOOT * len(parts) + HEAD + LEGEND * legend
@@ -76,19 +77,11 @@ def picture(score: Score, title: str = "", kind: str = ".png", *, first_bar: int
         y -= tall
         ax = figure.add_axes((left / width, y / height, 1 - (left + 0.2) / width, tall / height))
         bottoms = draw(ax, part, shown=some, first_bar=first_bar + start)
-        ax.set_xlim(0, (lines[min(row, bars)] - lines[0]) / score.ppq)
+        ax.set_xlim(0, longest / score.ppq)
         for lane, bottom in zip(some, bottoms, strict=True) if band else ():
             _write_name(figure, score, lane, (y + unit * (bottom + lane.height / 2)) / height)
         y -= FOOT
     return _save(figure, kind)
-
-
-def _bars_a_row(bars: int, rows: int) -> int:
-    """Sixteen, more when they would not fit into so many rows, or would leave a bar or two over."""
-    row = max(BARS_A_ROW, -(-bars // max(1, min(MOST_ROWS, rows))))
-    if bars > row and 0 < bars % row <= 2:
-        row = -(-bars // (bars // row))
-    return row
 
 
 def draw(
@@ -121,17 +114,17 @@ def draw(
     end, top = lines[-1], bottoms[0] + shown[0].height
     ticks: dict[float, str] = {}
     for lane, bottom in zip(shown, bottoms, strict=True):
-        _draw_lane(ax, score, lane, bottom, end, zebra=len(shown) == 1)
+        _draw_lane(ax, score, lane, bottom, end, len(shown) == 1)
         if small and len(shown) > 1:
-            ticks[bottom + lane.height / 2] = label(score, lane.tracks[0])
+            ticks[bottom + lane.height / 2] = _legible(label(score, lane.tracks[0]))
             continue
         fine = len(shown) == 1 and lane.height <= 30
-        names = {k: drum_name(k) for k in lane.keys} or _named(lane.low + 1, lane.high, fine=fine)
+        names = {k: drum_name(k) for k in lane.keys} or octaves(lane.low + 1, lane.high, fine=fine)
         places = bottom + lane.heights(np.array(list(names)))
         ticks |= dict(zip(places.tolist(), names.values(), strict=True))
     ax.set_xlim(0, end)
     ax.set_ylim(bottoms[-1], top)
-    ax.set_yticks(list(ticks), list(ticks.values()))
+    ax.set_yticks(list(ticks), list(ticks.values()), parse_math=False)
     every = max(1, -(-(len(lines) - 1) // 20))
     visible = lines if len(lines) <= 65 else lines[::every]
     ax.vlines(visible, bottoms[-1], top, color=LINE, linewidth=0.7, zorder=0.6)
@@ -142,19 +135,11 @@ def draw(
     ax.tick_params(axis="y", labelsize=6 if len(shown) > 1 else 7, length=0, labelcolor=GREY)
     ax.set_frame_on(False)
     if title:
-        ax.set_title(title, fontsize=8, loc="left", color=INK)
+        ax.set_title(_legible(title), fontsize=8, loc="left", color=INK, parse_math=False)
     return bottoms
 
 
-def _named(low: int, high: int, *, fine: bool = False) -> dict[int, str]:
-    """Names of Cs, if `fine` of Gs too, from `low` to below `high`; of one pitch at the least."""
-    found = {p: pitch_name(p) for p in range(low, high) if p % 12 in (0, 7 * fine)}
-    return found or {low + 1: pitch_name(low + 1)}
-
-
-def _draw_lane(
-    ax: Any, score: Score, lane: Lane, bottom: float, end: float, *, zebra: bool
-) -> None:
+def _draw_lane(ax: Any, score: Score, lane: Lane, bottom: float, end: float, zebra: bool) -> None:
     from matplotlib.collections import PolyCollection
 
     if zebra and not lane.keys:
@@ -195,7 +180,7 @@ def _write_head(figure: Any, score: Score, title: str, *, legend: bool) -> None:
 
     def write(x: float, y: float, text: str, **look: Any) -> float:
         """Text at a place in inches; where it ends."""
-        made = figure.text(x / width, 1 - y / height, text, parse_math=False, **look)
+        made = figure.text(x / width, 1 - y / height, _legible(text), parse_math=False, **look)
         return float(made.get_window_extent().x1 / figure.dpi)
 
     x = write(0.1, 0.22, plain(title, int(7 * width)), size=10, color=INK, weight="bold")
@@ -214,9 +199,23 @@ def _write_name(figure: Any, score: Score, lane: Lane, y: float) -> None:
     name, what = label(score, i), instrument_name(track.program, track.is_drum)
     same = {"x": 0.1 / width, "va": "center", "parse_math": False}
     high = y + shift * (name != what)
-    figure.text(y=high, s=name, size=7.5, weight="bold", color=colour(score, i), **same)
+    figure.text(y=high, s=_legible(name), size=7.5, weight="bold", color=colour(score, i), **same)
     if name != what:
         figure.text(y=y - 1.2 * shift, s=what, size=6, color=GREY, **same)
+
+
+@cache
+def _glyphs() -> frozenset[int]:
+    """Letters that the font has, upright and bold."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    fonts = [get_font(findfont(FontProperties(weight=w))) for w in ("normal", "bold")]
+    return frozenset.intersection(*(frozenset(font.get_charmap()) for font in fonts))
+
+
+def _legible(text: str) -> str:
+    """Text with a box for letters that the font lacks."""
+    return "".join(c if ord(c) in _glyphs() else "□" for c in text)
 
 
 def _figure(width: float, height: float, layout: Any = "constrained") -> Any:
@@ -333,7 +332,7 @@ def similarity(matrix: ArrayLike, title: str = "") -> Picture:
     edge = len(cells) + 0.5
     image = ax.imshow(cells, cmap="bone_r", vmin=0, vmax=1, extent=(0.5, edge, edge, 0.5))
     ax.set_xlabel("bar", fontsize=8, color=INK)
-    ax.set_title(title, fontsize=9, loc="left", color=INK)
+    ax.set_title(_legible(title), fontsize=9, loc="left", color=INK, parse_math=False)
     ax.tick_params(labelsize=7, color=LINE)
     scale = figure.colorbar(image, ax=ax, shrink=0.6)
     scale.ax.tick_params(labelsize=7, color=LINE)
@@ -386,13 +385,14 @@ def roll(
         extent = (0, time, low + a - 0.5, low + b - 0.5)
         ax.imshow(values[i, :, a:b].T, origin="lower", extent=extent, **look)
         ax.vlines(steps, *extent[2:], colors=np.where(whole, LINE, BEAT), linewidth=0.6)
-        octaves = _named(low + a, low + b)
-        ax.set_yticks(list(octaves), list(octaves.values()))
+        named = octaves(low + a, low + b)
+        ax.set_yticks(list(named), list(named.values()))
         ax.tick_params(labelsize=7, length=2, color=LINE)
         ax.spines[:].set_color(LINE)
         if i < len(names):
-            ax.set_ylabel(names[i], fontsize=8, rotation=0, ha="right", va="center", color=INK)
-    axes[0].set_title(title, fontsize=9, loc="left", color=INK)
+            look = {"rotation": 0, "ha": "right", "va": "center", "parse_math": False}
+            ax.set_ylabel(_legible(names[i]), fontsize=8, color=INK, **look)
+    axes[0].set_title(_legible(title), fontsize=9, loc="left", color=INK, parse_math=False)
     axes[-1].set_xticks(steps[whole & (steps < time)])
     axes[-1].set_xlabel("step", fontsize=8, color=INK)
     return _save(figure)

@@ -13,10 +13,12 @@ from musegen.lanes import (
     DRUM_COLOUR,
     DRUM_ROW,
     Lane,
+    bars_a_row,
     colour,
     excerpt,
     label,
     lanes,
+    octaves,
 )
 from musegen.score import Score, Track
 
@@ -81,3 +83,18 @@ def test_excerpts_make_up_the_whole(score: Score, cut: int) -> None:
             assert a.notes[:, 1].sum() + b.notes[:, 1].sum() == track.notes[:, 1].sum()
         else:
             assert len(a) + len(b) == len(track)
+
+
+@pytest.mark.parametrize(
+    ("bars", "rows", "expected"),
+    [(1, 9, 16), (17, 9, 17), (18, 9, 18), (19, 9, 16), (33, 9, 17), (72, 3, 24), (640, 99, 20)],
+)
+def test_bars_in_a_row(bars: int, rows: int, expected: int) -> None:
+    assert bars_a_row(bars, rows) == expected
+
+
+def test_pitches_that_are_named() -> None:
+    assert octaves(58, 74) == {60: "C4", 72: "C5"}
+    assert octaves(60, 72) == {60: "C4"}
+    assert octaves(58, 74, fine=True) == {60: "C4", 67: "G4", 72: "C5"}
+    assert octaves(61, 66) == {62: "D4"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import replace
@@ -83,8 +84,14 @@ def test_notebooks_show_pictures() -> None:
 
 
 def test_titles_and_names_are_drawn_as_they_are() -> None:
-    odd = Score((Track([(0, 480, 60, 80)], name="$x^2_ \\frac{}"), *[Track([(0, 9, 50, 9)])] * 4))
-    size(plot.png(odd, "$ \x00 % " + "long " * 99))
+    odd = [Track([(0, 480, 60, 80)], name=name) for name in ("$x^2_ \\frac{$", "\u4e2d\u0363\x00")]
+    for score in (Score(tuple(odd)), Score((*odd, *[Track([(0, 9, 50, 9)])] * 4))):
+        size(plot.png(score, "$ \x00 % \u4e2d " + "long " * 99))
+        size(plot.grid([score], ["$x_$ \u4e2d"]))
+    name = "$_^$ \u4e2d"
+    size(plot.roll(np.ones((1, 8, 8)), names=[name], title=name))
+    size(plot.similarity(np.ones((1, 1)), name))
+    assert plot._legible("a\u4e2db\u266d") == "a\u25a1b\u266d"
 
 
 def boxes(axes: Any) -> list[list[tuple[float, ...]]]:
@@ -168,12 +175,19 @@ def test_silence_and_odd_music_are_drawn() -> None:
     size(plot.png(one_track([(0, 480, 60, 80)], metres=((0, 1, 64),))))
 
 
-@pytest.mark.parametrize(
-    ("bars", "rows", "expected"),
-    [(1, 9, 16), (17, 9, 17), (18, 9, 18), (19, 9, 16), (33, 9, 17), (72, 3, 24), (640, 99, 20)],
-)
-def test_bars_in_a_row(bars: int, rows: int, expected: int) -> None:
-    assert plot._bars_a_row(bars, rows) == expected
+def test_later_rows_may_be_longer() -> None:
+    """Rows of bars of different metres share one scale, in which the longest fits."""
+    notes = [(0, 480, 60, 80), (16 * 960 + 16 * 1920 - 480, 480, 60, 80)]
+    score = one_track(notes, metres=((0, 2, 4), (16 * 960, 4, 4)))
+    svg = plot.picture(score, kind=".svg").decode()
+    groups = ElementTree.fromstring(svg).iter()
+    boxes = [g for g in groups if g.get("id", "").startswith("PolyCollection")]
+    far = [float(x) for g in boxes for x in re.findall(r"[ML] ([\d.]+) ", _paths(g))]
+    assert 950 < max(far) < 1008 - 14  # of 14 inches in points, 0.2 of them margin
+
+
+def _paths(group: ElementTree.Element) -> str:
+    return " ".join(p.get("d", "") for p in group.findall(".//{*}path"))
 
 
 def test_huge_music_makes_no_huge_picture(monkeypatch: pytest.MonkeyPatch) -> None:
