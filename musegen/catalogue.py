@@ -106,7 +106,7 @@ CORPORA = {
         Corpus(
             "fiddle",
             about="2,669 fiddle tunes in duple metre, in ABC",
-            source="ABC collections inside the music21 wheel",
+            source="ABC of Ryan 1883, O'Neill 1903, Aird 1778-1801 inside the music21 wheel",
             url="https://www.music21.org",
             licence="public-domain prints, transcribers credited",
             train="yes",

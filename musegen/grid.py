@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from musegen.abc import MAX_QUARTERS
 from musegen.score import DURATION, ONSET, PITCH, Score
 
 PPQ = 480
@@ -77,10 +78,12 @@ def on_beats(
         chords: (seconds, label) of chords, each lasting to the next.
 
     Raises:
-        ValueError: fewer than two beats, or no downbeat.
+        ValueError: fewer than two beats, no downbeat, or beats so close that the music gets too
+            long.
     """
     seconds, downbeat = np.asarray(seconds, float), np.flatnonzero(downbeat)
-    if len(seconds) < 2 or not len(downbeat) or not (np.diff(seconds) > 0).all():
+    rising = np.isfinite(seconds).all() and (np.diff(seconds) > 0).all()
+    if len(seconds) < 2 or not len(downbeat) or not rising:
         raise ValueError("needs at least two rising beat times and a downbeat")
 
     def quarters(time: Any) -> Any:
@@ -93,6 +96,8 @@ def on_beats(
     for track in score.tracks:
         on = quarters(seconds_at(score, track.notes[:, ONSET]))
         off = quarters(seconds_at(score, track.notes[:, ONSET] + track.notes[:, DURATION]))
+        if off.max(initial=0) > MAX_QUARTERS:
+            raise ValueError(f"puts notes behind quarter {MAX_QUARTERS:,}")
         rows = track.notes.copy()
         rows[:, ONSET] = np.maximum(np.rint(on * PPQ), 0)
         rows[:, DURATION] = np.maximum(np.rint(off * PPQ) - rows[:, ONSET], 1)

@@ -17,6 +17,7 @@ from musegen.errors import InputError
 from musegen.score import ONSET, PITCH, Score
 
 HOPELESS = 0.5  # a band song with fewer of its onsets on any grid of sixteenths is set aside
+LONGEST = 1e5  # seconds of a song
 FREE = "played freely: the ticks are time, not beats"
 
 
@@ -153,14 +154,17 @@ def _beside(entry: Entry, name: str) -> bytes:
 
 
 def _pop909_chords(entry: Entry) -> tuple[tuple[float, str], ...]:
-    """(second, label) of each chord, "N" behind the last; none if there is no such file."""
+    """(second, label) of each chord, "N" behind the last; none if there is no such file, or another
+    one of that name."""
     try:
         text = _beside(entry, "chord_midi.txt").decode("utf-8", "replace")
         rows = [line.split() for line in text.splitlines() if line.strip()]
         chords = [(float(row[0]), row[2]) for row in rows]
-        return (*chords, (float(rows[-1][1]), "N")) if rows else ()
+        chords += [(float(row[1]), "N") for row in rows[-1:]]
     except (InputError, ValueError, IndexError):
         return ()
+    seconds = np.array([0, *(second for second, _ in chords), LONGEST])
+    return tuple(chords) if (np.diff(seconds) >= 0).all() else ()
 
 
 def bands(entry: Entry) -> Song:

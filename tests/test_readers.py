@@ -8,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from musegen import corpora, midi
 from musegen.catalogue import CORPORA
-from musegen.corpora import Reject, Song
+from musegen.corpora import Entry, Reject, Song
+from musegen.score import Score, Track
 
 
 def test_the_fiddle_corpus_has_hundreds_of_tunes() -> None:
@@ -25,6 +28,29 @@ def test_the_fiddle_corpus_has_hundreds_of_tunes() -> None:
 def share(song: Song) -> float:
     onsets = np.concatenate([t.notes[:, 0] for t in song.score.tracks]) / (song.score.ppq / 4)
     return float((np.abs(onsets - np.rint(onsets)) <= 0.1).mean())
+
+
+# POP909, whatever lies beside a song.
+
+SONG = midi.to_bytes(Score((Track([(480 * i, 480, 60 + i % 5, 90) for i in range(32)]),)))
+numbers = st.floats() | st.integers(-3, 40) | st.just("x")
+lines = st.lists(st.lists(numbers, max_size=4).map(lambda row: " ".join(map(str, row))), max_size=8)
+texts = st.binary(max_size=60) | lines.map(lambda rows: "\n".join(rows).encode())
+
+
+@given(texts, texts, st.sampled_from(["pop909", "pop909-performed"]))
+@example(b"0 1 1\n1e-300 0 0\n", b"", "pop909")
+@example(b"0 1 1\ninf 0 0\n", b"", "pop909")
+@example(b"0 1 1\n1 0 0\n", b"0 1e300 C\n", "pop909-performed")
+def test_strange_beats_and_chords_do_no_harm(beats: bytes, chords: bytes, corpus: str) -> None:
+    beside = (("001/beat_midi.txt", beats), ("001/chord_midi.txt", chords))
+    entry = Entry(corpus, "001/001.mid", "x.tar", "001/001.mid", data=SONG, beside=beside)
+    item = corpora.read(entry)
+    if isinstance(item, Reject):
+        assert item.reason.startswith("beat_midi.txt cannot be used")
+    else:
+        assert len(item.score.bar_lines()) < 60_000
+        assert all(0 <= tick < 2**40 for tick, _ in item.score.chords)
 
 
 # Chorales.
