@@ -181,6 +181,9 @@ def test_other_resolutions() -> None:
     twelve[0, [0, 13], 3] = 1
     assert measure(twelve, 12, drums=[0]).values["DP"].tolist() == [[0.5]]
     assert measure(twelve, 12, drums=[0], mode="paper").values["DP"].tolist() == [[1.3 / 2]]
+    eighty = np.zeros((1, 320, 12), bool)
+    eighty[0, :9, 0] = eighty[0, :10, 1] = True
+    assert measure(eighty, 80).values["QN"].tolist() == [[0.5]]  # a thirty-second is 10 steps
     twelve[0, 1] = twelve[0, 0]
     assert measure(twelve, 12).values["QN"].tolist() == [[0.5]]  # a thirty-second is 1.5 steps
 
