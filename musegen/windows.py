@@ -254,7 +254,7 @@ def _trio_runs(score: Score, settings: Settings) -> Runs:
 
 
 def _band_runs(score: Score, settings: Settings) -> Runs:
-    notes = gather(score, TRACKSETS[settings.tracks])
+    notes = gather(score, TRACKSETS[settings.tracks])[:, : TRACK + (tracks_of(settings) > 1)]
     if not len(notes):
         raise ValueError(f"has no notes for the tracks of {settings.tracks}")
     return _on_grid(score, notes, settings)

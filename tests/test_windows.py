@@ -214,3 +214,8 @@ def test_times_fit_sixteen_bits(kind: str) -> None:
     pieces = cut(score, Settings(kind, longest, tracks=tracks, min_tracks=1), Counter())
     ends = pieces.notes[:, 0].astype(int) + pieces.notes[:, 1]
     assert ends.max() == 4 * KINDS[kind].steps * longest
+
+
+def test_a_band_of_one_track_needs_no_column_for_it() -> None:
+    found = cut(midi.read(SAMPLES / "bach_bwv253.mid"), Settings("band", tracks="piano"), Counter())
+    assert found.notes.shape == (found.counts.sum(), 4)
