@@ -262,7 +262,7 @@ class Adversarial:
 
     def trouble(self, rows: Sequence[Mapping[str, float]]) -> str:
         """A dead critic in words: flat for PATIENCE steps, so the generator learns nothing."""
-        sign = dead([row for row in rows if "critic loss" in row])
+        sign = dead(rows)
         remedy = {
             "none": "objective.regulariser=gradient-penalty",
             "clipping": f"objective.limit={5 * self.limit:g}",
