@@ -18,7 +18,7 @@ FILES = {
 
 # A module imports only those before it.
 ORDER = """
-version errors names score abc assemble archive marks notation musicxml formats smf config midi
+version errors names score abc assemble archive marks notation musicxml cells formats smf config midi
 representations.events representations.tracks representations.pianoroll representations.drums
 representations.trio representations.groove representations.chords representations.tuples
 representations interop segment metrics rollmetrics melody summary
@@ -46,6 +46,7 @@ ONLY = {
     "click": {"cli.common", "cli.music", "cli.training", "cli.data", "cli.look", "cli.main"},
 }
 NO_TORCH = ["score", "abc", "midi", "representations", "segment", "melody", "metrics", "corpora"]
+NO_TORCH += ["names", "rollmetrics", "summary", "lanes"]
 NO_TORCH += ["prepare", "dataset", "plot", "cards", "config", "cli"]
 
 
