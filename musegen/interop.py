@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from musegen import formats
+from musegen import cells, formats
+from musegen.errors import InputError
 from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Notes, Score, Track, changes
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 MAX_CELLS = 2**30  # of piano rolls, in bytes
 LAST_TICK = 10**7 - 1  # of pretty_midi
-RECIPE = "musegen "  # how a text begins that holds a score's recipe, as in our MIDI files
+RECIPE = "musegen {"  # how a text begins that holds a score's recipe, as in our MIDI files
 
 
 def to_pretty_midi(score: Score) -> PrettyMIDI:
@@ -66,7 +67,7 @@ def to_pretty_midi(score: Score) -> PrettyMIDI:
         midi.key_signature_changes.append(pretty_midi.KeySignature(number, time))
     texts = list(_at(score.markers, seconds))
     if score.recipe:
-        texts.insert(0, ((0, RECIPE + json.dumps(score.recipe, sort_keys=True)), 0.0))
+        texts.insert(0, ((0, "musegen " + json.dumps(score.recipe, sort_keys=True)), 0.0))
     midi.text_events = [pretty_midi.Text(text, time) for (_, text), time in texts]
     return midi
 
@@ -110,7 +111,7 @@ def from_pretty_midi(midi: PrettyMIDI) -> Score:
 
 def _recipe(text: str) -> Mapping[str, Any]:
     try:
-        recipe = json.loads(text.removeprefix(RECIPE))
+        recipe = json.loads(text.removeprefix("musegen "))
     except (ValueError, RecursionError):
         return {}
     return recipe if isinstance(recipe, dict) else {}
@@ -206,7 +207,7 @@ def _roll(notes: Notes, steps: int) -> NDArray[np.uint8]:
 
 
 def from_pypianoroll(multitrack: Multitrack) -> Score:
-    """The score of a pypianoroll.Multitrack, a tick a time step; see `musegen.formats` for how
+    """The score of a pypianoroll.Multitrack, a tick a time step; see `musegen.cells` for how
     cells become notes.
 
     Raises:
@@ -215,11 +216,13 @@ def from_pypianoroll(multitrack: Multitrack) -> Score:
     rolls = []
     for track in multitrack.tracks:
         roll = np.asarray(track.pianoroll)
+        if roll.ndim != 2 or roll.shape[1] != 128:
+            raise InputError("pypianoroll.Multitrack", "a piano roll is not of 128 pitches")
         steps, pitches = np.nonzero(roll)
         about = (track.program, track.is_drum, track.name)
-        rolls.append(formats.Roll(steps, pitches, roll[steps, pitches], *about))
+        rolls.append(cells.Roll(steps, pitches, roll[steps, pitches], *about))
     length = max((len(t.pianoroll) for t in multitrack.tracks), default=0)
-    return formats.from_rolls(
+    return cells.from_rolls(
         rolls,
         multitrack.resolution,
         multitrack.tempo,

@@ -234,7 +234,7 @@ def test_binary_and_odd_rolls() -> None:
     assert [t.notes.tolist() for t in back.tracks] == [[[2, 3, 60, 64]], [[2, 3, 60, 127]]]
     assert back.remarks == ("velocities over 127 became 127",)
     tracks[1].pianoroll = -tracks[1].pianoroll
-    with pytest.raises(InputError, match="pypianoroll.Multitrack: a velocity below 0"):
+    with pytest.raises(InputError, match=r"pypianoroll\.Multitrack: a velocity below 0"):
         interop.from_pypianoroll(pypianoroll.Multitrack(resolution=4, tracks=tracks))
 
 
@@ -277,7 +277,9 @@ def test_muspy_can_work_with_what_it_gets(samples: Path, tmp_path: Path) -> None
 
 def test_muspys_impossible_values_are_said() -> None:
     music = muspy.Music(tracks=[muspy.Track(notes=[muspy.Note(0, 200, 10)])])
-    with pytest.raises(InputError, match="muspy.Music: the pitch of a note is not a whole number"):
+    with pytest.raises(
+        InputError, match=r"muspy\.Music: the pitch of a note is not a whole number"
+    ):
         interop.from_muspy(music)
 
 
