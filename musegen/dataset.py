@@ -120,18 +120,9 @@ class Windows:
         index, move = self.draw(step, size, seed, shift)
         notes, owner = self._rows(index)
         if shift:
-            track = notes[:, TRACK] if notes.shape[1] > TRACK else np.zeros(len(notes), np.int64)
-            low, high = _range(self.representation)
-            pitched = np.flatnonzero(track != self.drums)
-            pitch, whose = notes[pitched, PITCH], owner[pitched]
-            inside = (pitch >= low) & (pitch <= high)
-            lowest, highest = np.full(size, high), np.full(size, low)
-            np.minimum.at(lowest, whose[inside], pitch[inside])
-            np.maximum.at(highest, whose[inside], pitch[inside])
-            some = np.bincount(whose[inside], minlength=size) > 0
-            fits = some & (lowest + move >= low) & (highest + move <= high)
-            move = np.where(fits, move, 0)
-            notes[pitched, PITCH] += move[whose].astype(notes.dtype)
+            track = notes[:, TRACK] if notes.shape[1] > TRACK else np.zeros(len(notes), np.int16)
+            move = np.where(self._fits(notes, track, owner, move), move, 0)
+            notes[:, PITCH] += np.where(track == self.drums, 0, move[owner]).astype(np.int16)
         return self._encode(notes, owner, size), self.style[index], move
 
     def chunks(self, size: int, limit: int | None = None) -> Iterator[tuple[Any, Any]]:
@@ -150,6 +141,26 @@ class Windows:
         rows = [table[a:b] for a, b in zip(first.tolist(), last.tolist(), strict=True)]
         return np.concatenate([table[:0], *rows]), owner
 
+    def _fits(
+        self,
+        notes: NDArray[np.int16],
+        track: NDArray[np.int16],
+        owner: NDArray[np.int64],
+        move: NDArray[np.int64],
+    ) -> NDArray[np.bool_]:
+        """Which windows have pitched notes, all of which stay in range when moved, bool [n]."""
+        low, high = _range(self.representation)
+        pitch = notes[:, PITCH]
+        counts = (track != self.drums) & (pitch >= low) & (pitch <= high)
+        some = np.bincount(owner, counts, len(move)) > 0
+        begin = np.searchsorted(owner, np.flatnonzero(some))
+        lowest, highest = np.full(len(move), high), np.full(len(move), low)
+        if len(begin):
+            lowest[some] = np.minimum.reduceat(np.where(counts, pitch, high), begin)
+            highest[some] = np.maximum.reduceat(np.where(counts, pitch, low), begin)
+        fits: NDArray[np.bool_] = some & (lowest + move >= low) & (highest + move <= high)
+        return fits
+
     def _encode(self, notes: Any, owner: NDArray[np.int64], n: int) -> NDArray[Any]:
         here, there = self.steps_per_quarter, _grid(self.representation)
         if here != there:
@@ -163,8 +174,8 @@ class Windows:
             length -= onset
             np.maximum(length, 1, out=length)
             # What is nearer to the start of the next window is left out.
-            inside = onset < 4 * there * self.representation.bars
-            notes, owner = columns[:, inside].T, owner[inside]
+            kept = np.flatnonzero(onset < 4 * there * self.representation.bars)
+            notes, owner = columns.take(kept, axis=1).T, owner.take(kept)
         return self.representation.encode_windows(notes, owner, n)
 
 

@@ -37,7 +37,7 @@ from musegen.corpora import Entry, Reject
 from musegen.errors import MusegenError
 from musegen.windows import Cut, Settings, cut, tracks_of
 
-ENTRIES = 64  # entries in a shard
+ENTRIES = 32  # entries in a shard
 LIMIT = 20.0  # seconds for an entry
 ATTEMPTS = 2
 VERSION = 1

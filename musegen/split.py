@@ -21,7 +21,7 @@ from musegen.windows import SKETCH
 
 PARTS = ("train", "valid", "test")
 COMMON = 50  # a shape that more songs have tells nothing
-_BATCH = 2**23  # hashes looked at together
+_BATCH = 2**22  # hashes looked at together
 
 
 @dataclass(frozen=True)
@@ -147,18 +147,18 @@ def _join_variants(group: NDArray[np.int64], songs: Songs) -> None:
     which is most of them as soon as copies have found each other.
     """
     n = len(group)
-    owner = np.repeat(np.arange(n), songs.shapes)
+    ends = np.cumsum(songs.shapes)
     pairs, counts = np.zeros(0, np.int64), np.zeros(0, np.int64)
     # Of a song with more shapes than its sketch has, hashes up to here are known.
     reach = np.ones(n)
     more = songs.different > SKETCH
-    reach[more] = songs.sketch[np.cumsum(songs.shapes)[more] - 1] / 2.0**64
-    ranges = -(-len(owner) // _BATCH)
+    reach[more] = songs.sketch[ends[more] - 1] / 2.0**64
+    ranges = -(-len(songs.sketch) // _BATCH)
     for i in range(ranges):
-        inside = (songs.sketch >= i * 2**64 // ranges) & (
-            songs.sketch <= (i + 1) * 2**64 // ranges - 1
-        )
-        new = _sharing(songs.sketch[inside], owner[inside], group, n)
+        low, high = i * 2**64 // ranges, (i + 1) * 2**64 // ranges - 1
+        inside = np.flatnonzero((songs.sketch >= low) & (songs.sketch <= high))
+        owner = np.searchsorted(ends, inside, "right")
+        new = _sharing(songs.sketch[inside], owner, group, n)
         pairs, where = np.unique(np.concatenate([pairs, new]), return_inverse=True)
         weights = np.append(counts, np.ones(len(new), np.int64))
         counts = np.bincount(where, weights, len(pairs)).astype(np.int64)

@@ -28,7 +28,7 @@ _HEADER = 128  # bytes before the data of any .npy file with few dimensions
 
 
 def keep(
-    paths: Sequence[Path], part: NDArray[np.int64], apart: bool
+    paths: Sequence[Path], part: NDArray[np.integer], apart: bool
 ) -> tuple[NDArray[np.bool_], dict[str, int]]:
     """Which windows to keep: of equal ones in a part the first.
 
@@ -69,7 +69,7 @@ def write(
     paths: Sequence[Path],
     songs: Songs,
     names: NDArray[np.bytes_],
-    part: NDArray[np.int64],
+    part: NDArray[np.integer],
     settings: Settings,
 ) -> dict[str, Any]:
     """Write tables and lists of a prepared folder; returns what the manifest says of them.
@@ -85,6 +85,7 @@ def write(
     Raises:
         OSError: they cannot be written.
     """
+    part = part.astype(np.int8)
     kept, repeated = keep(paths, np.repeat(part, songs.windows), KINDS[settings.kind].apart)
     dropped, reasons = Counter[str](), Counter[str]()
     inputs = Counter(used=0, duplicate=0, rejected=0)
