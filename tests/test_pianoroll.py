@@ -310,6 +310,12 @@ def test_what_makes_no_roll_is_refused(config: dict[str, object], message: str) 
         Pianoroll(**config)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("shape", [(5, 64, 83), (4, 64, 84), (10, 64, 84), (64, 84)])
+def test_arrays_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"expected \[5, time, 84\], got"):
+        Pianoroll().decode(np.zeros(shape, np.uint8))
+
+
 def test_nothing_gives_silence() -> None:
     assert not Pianoroll().encode(Score()).any()
     assert roll(Score()).shape == (0, 0, 128)

@@ -33,7 +33,6 @@ from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Notes, Score
 
 MAX_CELLS = 2**29  # of one array; bytes
 MAX_SOUNDING = 2**27  # steps of all notes together: more sounding cells than any music has
-_MANY = 2**12  # notes: from here on `fill` draws them another way
 _CHUNK = 2**20  # sounding cells drawn at a time, which bounds the memory for their indices
 _NO_NOTES: Notes = np.zeros((4, 0), np.int64)
 
@@ -141,8 +140,7 @@ class Pianoroll:
 
         Args:
             notes: in steps of this roll, [m, 5]; those that begin outside the segment or its range
-                of pitches are left out, the others are cut at the segment's end. Of notes that
-                begin together on one key of a track the last gives the velocity.
+                of pitches are left out, the others are cut at the segment's end.
             owner: which segment each note belongs to, [m].
             n: number of segments.
             out: an array of that shape to draw into instead of a new one.
@@ -161,24 +159,35 @@ class Pianoroll:
         out: Roll | None,
     ) -> Roll:
         channels, _, pitches = self._shape(steps)
-        onset, length, pitch, velocity, track = notes.T.astype(np.int64, order="C")
-        low, high = pitch.min(initial=self.low), pitch.max(initial=self.high)
-        if onset.max(initial=0) >= steps or low < self.low or high > self.high:
-            inside = (onset < steps) & (pitch >= self.low) & (pitch <= self.high)
-            return self._draw(notes[inside], owner[inside], n, steps, out)
+        columns = notes.T.astype(np.int64, order="C")
+        low, high = columns[PITCH].min(initial=self.low), columns[PITCH].max(initial=self.high)
+        if columns[ONSET].max(initial=0) >= steps or low < self.low or high > self.high:
+            kept = np.flatnonzero(
+                (columns[ONSET] < steps)
+                & (columns[PITCH] >= self.low)
+                & (columns[PITCH] <= self.high)
+            )
+            columns = np.array([c.take(kept) for c in columns])  # quicker than on both axes
+            owner = owner.take(kept)
         if self.velocities:
-            notes, owner = self.separate(notes, owner, steps)
-            onset, length, pitch, velocity, track = notes.T
+            separate, owner = self.separate(columns.T, owner, steps)
+            columns = separate.T
         if out is None:
             check_size((n, channels, steps, pitches))
             out = np.zeros((n, channels, steps, pitches), np.uint8)
         else:
             out.fill(0)
         flat = out.reshape(-1)
+        onset, length, pitch, velocity, track = columns
         drum = track == self.trackset.drums
         np.minimum(length, steps - onset, out=length)
-        length[drum] = 1
-        start = ((owner * channels + track) * steps + onset) * pitches + (pitch - self.low)
+        np.putmask(length, drum, 1)
+        start = track + owner * channels
+        start *= steps
+        start += onset
+        start *= pitches
+        start += pitch
+        start -= self.low
         value = velocity if self.velocities else 1
         fill(flat, start, length, pitches, value)
         if self.gaps and not self.velocities:
@@ -192,11 +201,17 @@ class Pianoroll:
         """A roll of any number of steps, [channels, time, pitches], as a score of the track set.
 
         Cells over 0 sound. With onset plane notes begin where it says so and nowhere else.
+
+        Raises:
+            ValueError: the array has not the channels and pitches of this roll.
         """
-        return self._score(self.decode_steps(array), array.shape[1])
+        return self._score(self.decode_steps(np.asarray(array)), np.shape(array)[1])
 
     def decode_steps(self, array: NDArray[Any]) -> Notes:
         """A roll as notes in steps, [m, 5], sorted by onset, track and pitch."""
+        if array.ndim != 3 or array.shape != self._shape(array.shape[1]):
+            channels, _, pitches = self.shape
+            raise ValueError(f"expected [{channels}, time, {pitches}], got {list(array.shape)}")
         channels, steps, pitches = array.shape
         k, drums = len(self.trackset), self.trackset.drums
         on = np.zeros((channels, pitches, steps + 1), np.bool_)  # the last step is silent
@@ -283,9 +298,9 @@ def roll(
     """A whole score with the tracks as in the file: uint8 [channels, time, pitches].
 
     Channels, cells and drums are as in the module's docstring, the tracks being those of the score;
-    time ends with the last note, or with the score where that is longer. In memory time runs
-    fastest, which is what makes this quick: the array is a view of one with its last two axes
-    swapped.
+    time ends with the last note, or with the score where that is longer. Where notes of one pitch
+    overlap, the later's velocity counts. In memory time runs fastest, which is what makes this
+    quick: the array is a view of one with its last two axes swapped.
 
     Raises:
         ValueError: the roll would be too large, see `MAX_CELLS` and `MAX_SOUNDING`.
@@ -366,13 +381,7 @@ def fill(
             chosen = value if isinstance(value, int) else value[part]
             fill(flat, start[part], length[part], stride, chosen)
         return
-    if len(length) < _MANY:
-        before = (ends - length) * stride
-        cells = (start - before).repeat(length)
-        cells += np.arange(0, stride * total, stride)
-    else:  # quicker: a stride within a note, a leap to the next; summed up, all the cells
-        cells = np.full(total, stride)
-        cells[0] = start[0]
-        cells[ends[:-1]] = start[1:] - start[:-1] - stride * (length[:-1] - 1)
-        np.cumsum(cells, out=cells)
+    before = (ends - length) * stride
+    cells = (start - before).repeat(length)
+    cells += np.arange(0, stride * total, stride)
     flat[cells] = value if isinstance(value, int) else value.repeat(length)
