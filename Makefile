@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input \
 	install $(if $(MAKE_TERMOUT),,-q) -c constraints.txt
 SAMPLES := data/samples
 
-.PHONY: help demo test lint bench bench-train pictures clean
+.PHONY: help demo test lint bench bench-data bench-train pictures clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make test      lint, types and tests"
 	@echo "make lint      lint and types only"
 	@echo "make bench     how fast it is here, beside pretty_midi and mido"
+	@echo "make bench-data  how fast music becomes arrays, beside other toolkits (minutes)"
 	@echo "make bench-train  what training costs, beside a bare torch loop (DATA=prepared folder)"
 	@echo "make pictures  draw the pictures of the README again"
 	@echo "make clean     remove .venv and caches (out/ and runs/ stay)"
@@ -49,6 +50,9 @@ lint: $(VENV)/.dev
 DATA ?= data/melody
 bench-train: $(VENV)/.dev
 	@$(BIN)/python benchmarks/training.py --data $(DATA)
+
+bench-data: $(VENV)/.dev
+	@$(BIN)/python benchmarks/data.py --write
 
 bench: $(VENV)/.dev
 	@$(BIN)/python benchmarks/speed.py
