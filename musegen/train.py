@@ -142,7 +142,7 @@ def train(
             batch = take(train_data, training, seed, step, device)
             losses = one_step(phases, optimisers, batch, training, seed, step)
             recent.append(losses)
-            refuse_trouble(out, losses, objective.trouble(recent), training, step)
+            refuse_trouble(out, losses, objective.trouble(list(recent)), training, step)
             update_average(average, model, training, step)
             state["step"] = step = step + 1
             held_out: dict[str, float] = {}

@@ -23,6 +23,7 @@ from musegen import distributed
 from musegen.layers import spectral
 from musegen.objectives import Batch, Objective
 from musegen.objectives.adversarial import LOSSES, REGULARISERS, Adversarial
+from musegen.objectives.diffusion import Diffusion, Schedule
 from musegen.objectives.variational import ELBO
 from musegen.optimisation import noise
 
@@ -41,6 +42,25 @@ def melodies() -> nn.Module:
     return tiny.network(replace(tiny.PRESET.model, shift=3)).train()
 
 
+class Denoiser(nn.Module):
+    """A small network of a noisy x and its step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Linear(test_adversarial.D + 1, 16), nn.SiLU(), nn.Linear(16, test_adversarial.D)
+        )
+
+    def forward(self, x: Tensor, t: Tensor, given: Tensor | None) -> Tensor:
+        out: Tensor = self.net(torch.cat([x, t[:, None] / 1000], 1))
+        return out
+
+
+def denoiser() -> nn.Module:
+    torch.manual_seed(0)
+    return Denoiser()
+
+
 CASES: dict[str, tuple[Callable[[], nn.Module], Objective]] = {
     "elbo": (
         melodies,
@@ -50,6 +70,8 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Objective]] = {
         lambda: tiny.network(tiny.config(unconditional=False)).train(),
         ELBO(beta=0.3, beta_rate=0.9, sampling_rate=5, free_bits=1.0),
     ),
+    "diffusion": (denoiser, Diffusion(prediction="v", weighting="min-snr")),
+    "flow": (denoiser, Diffusion(Schedule("flow"), "direction")),
     "spectral hinge": (lambda: toy(True), Adversarial(loss="hinge", regulariser="none")),
     **{f"{name} loss": (toy, Adversarial(loss=name, regulariser="none")) for name in LOSSES},
     **{
@@ -88,14 +110,19 @@ class Both:
         self.each = [noise(7, STEP, rank) for rank in (0, 1)]
 
 
-def drawn(real: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """`torch.rand` or `torch.randn` that also takes `Both`."""
+RANDINT = torch.randint
 
-    def draw(*shape: object, generator: object = None, **more: object) -> Tensor:
+
+def drawn(real: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """`torch.rand`, `torch.randn` or `torch.randint` that also takes `Both`."""
+
+    def draw(*asked: object, generator: object = None, **more: object) -> Tensor:
         if not isinstance(generator, Both):
-            return real(*shape, generator=generator, **more)
+            return real(*asked, generator=generator, **more)
+        first = asked[:-1] if real is RANDINT else ()
+        shape = asked[len(first) :]
         n, *rest = shape if isinstance(shape[0], int) else shape[0]
-        return joined([real(n // 2, *rest, generator=g, **more) for g in generator.each])
+        return joined([real(*first, (n // 2, *rest), generator=g, **more) for g in generator.each])
 
     return draw
 
@@ -151,7 +178,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, dict[str, 
 
 @pytest.fixture
 def _both(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for function in ("rand", "randn"):
+    for function in ("rand", "randn", "randint"):
         monkeypatch.setattr(torch, function, drawn(getattr(torch, function)))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
