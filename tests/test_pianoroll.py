@@ -178,6 +178,15 @@ def test_any_resolution_round_trips(per_beat: int, samples: Path) -> None:
     assert rep.shape == (10, 8 * per_beat, 84)
 
 
+def test_with_an_onset_plane_only_onsets_begin_notes() -> None:
+    rep = Pianoroll("piano", bars=1, low=60, high=60, onsets=True)
+    sounds, onsets = np.zeros((2, 1, 16, 1), np.uint8)
+    sounds[0, 2:8] = 1  # nothing struck until step 5
+    onsets[0, [5, 12]] = 1  # step 12 does not sound, but is struck
+    notes = rep.decode_steps(np.concatenate([sounds, onsets]))
+    assert notes[:, :3].tolist() == [[5, 3, 60], [12, 1, 60]]
+
+
 def test_decoded_scores_carry_tempo_metre_and_length() -> None:
     rep = Pianoroll(bars=2, beats_per_bar=3, qpm=90.0, velocity=64)
     score = rep.decode(np.ones(rep.shape, np.uint8))

@@ -32,7 +32,7 @@ from musegen.representations.tracks import (
 from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Notes, Score
 
 MAX_CELLS = 2**29  # of one array; bytes
-MAX_SOUNDING = 2**27  # steps of all notes together: more sounding cells than any music has
+MAX_SOUNDING = 2**26  # steps of all notes together: more sounding cells than any music has
 _CHUNK = 2**20  # sounding cells drawn at a time, which bounds the memory for their indices
 _NO_NOTES: Notes = np.zeros((4, 0), np.int64)
 
@@ -212,26 +212,31 @@ class Pianoroll:
         if array.ndim != 3 or array.shape != self._shape(array.shape[1]):
             channels, _, pitches = self.shape
             raise ValueError(f"expected [{channels}, time, {pitches}], got {list(array.shape)}")
-        channels, steps, pitches = array.shape
-        k, drums = len(self.trackset), self.trackset.drums
-        on = np.zeros((channels, pitches, steps + 1), np.bool_)  # the last step is silent
-        on[:, :, :-1] = (array > 0).swapaxes(1, 2)
-        sounds = on[:k]
-        before = np.zeros_like(sounds)
-        before[:, :, 1:] = sounds[:, :, :-1]
-        starts = on[k:] if self.onsets else sounds & ~before
-        if drums >= 0 and not self.onsets:
-            starts[drums] = sounds[drums]
-        changes = np.flatnonzero(starts | (before & ~sounds))
-        at = np.flatnonzero(starts.reshape(-1)[changes])
-        begin, end = changes[at], np.append(changes[1:], sounds.size)[at]
-        track, pitch, onset = np.unravel_index(begin, sounds.shape)
-        length = np.where(track == drums, 1, np.minimum(end - begin, steps - onset))
-        velocity = np.full(len(begin), self.velocity)
+        k, (_, steps, pitches) = len(self.trackset), array.shape
+        sounds = array[:k] > 0
+        if self.onsets:
+            struck = array[k:] > 0
+            sounds |= struck
+        track, step, pitch = np.nonzero(sounds)
+        # Key by key, a step of silence between two keys, so that a run of cells is one key's.
+        place = (track * pitches + pitch) * (steps + 1) + step
+        order = np.argsort(place)
+        track, step, pitch, place = track[order], step[order], pitch[order], place[order]
+        begins = np.ones(len(place), np.bool_)
+        begins[1:] = np.diff(place) > 1
+        notes = begins | (track == self.trackset.drums)
+        if self.onsets:
+            notes = struck[track, step, pitch]
+        at = np.flatnonzero(begins | notes)
+        length = np.diff(at, append=len(place))
+        at, length = at[notes[at]], length[notes[at]]
+        track, step, pitch = track[at], step[at], pitch[at]
+        length = np.where(track == self.trackset.drums, 1, length)
+        velocity = np.full(len(at), self.velocity)
         if self.velocities:
-            velocity = np.clip(array[-k:][track, onset, pitch], 1, 127).astype(np.int64)
-        notes = np.column_stack([onset, length, pitch + self.low, velocity, track])
-        return notes[np.lexsort((pitch, track, onset))]
+            velocity = np.clip(array[-k:][track, step, pitch], 1, 127).astype(np.int64)
+        rows = np.column_stack([step, length, pitch + self.low, velocity, track])
+        return rows[np.lexsort((pitch, track, step))]
 
     def _score(self, notes: Notes, steps: int) -> Score:
         """Notes in steps, [m, 5], as a score of `steps` steps, at about 480 ticks a quarter."""
