@@ -177,8 +177,9 @@ def _place(out: Path, plan: dict[str, Any], force: bool) -> Path:
     beside = out.with_name(f".{out.name}.part")
     finished = (out / "manifest.json").is_file()
     found = _read(out / "plan.json")
-    foreign = out.is_dir() and any(out.iterdir()) and not finished and found is None
-    if out.is_file() or foreign:  # perhaps somebody's music
+    names = [path.name for path in out.iterdir()] if out.is_dir() else []
+    foreign = any(not name.startswith(shards.UNFINISHED) for name in names)
+    if out.is_file() or (foreign and not finished and found is None):  # perhaps somebody's music
         raise MusegenError(f"{out}: is no prepared folder and stays as it is; choose another")
     if (finished or found) and found != plan and not force:
         other = [key for key in plan if not found or plan[key] != found.get(key)]
@@ -191,7 +192,7 @@ def _place(out: Path, plan: dict[str, Any], force: bool) -> Path:
     try:
         if _read(folder / "plan.json") != plan:
             shutil.rmtree(folder, ignore_errors=True)
-            (folder / "shards").mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)
             shards.publish(folder / "plan.json", _json(plan))
         (folder / "shards").mkdir(exist_ok=True)
     except OSError as error:

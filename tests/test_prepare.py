@@ -376,6 +376,14 @@ def test_force_does_not_delete_somebodys_music(made: Prepare, tmp_path: Path) ->
         made(many(3), "file", force=True)
 
 
+def test_killed_before_the_first_word(made: Prepare, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / f"{shards.UNFINISHED}plan").write_text("{")
+    made(many(3), "expected")
+    made(many(3))
+    assert contents(tmp_path / "out") == contents(tmp_path / "expected")
+
+
 def test_a_folder_among_its_own_source_is_refused(samples: Path, tmp_path: Path) -> None:
     with pytest.raises(MusegenError, match="lies inside"):
         prepare([tmp_path], tmp_path / "below" / "out")
