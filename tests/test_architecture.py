@@ -18,7 +18,8 @@ FILES = {
 
 # A module imports only those before it.
 ORDER = """
-version errors names score abc assemble archive marks notation musicxml cells formats smf config midi
+version errors names score abc assemble archive marks notation musicxml cells formats smf
+config midi
 representations.events representations.tracks representations.pianoroll representations.drums
 representations.trio representations.groove representations.chords representations.tuples
 representations interop segment metrics rollmetrics melody summary

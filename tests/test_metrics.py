@@ -325,6 +325,8 @@ def test_descriptors_by_hand() -> None:
 def test_lengths_go_to_the_nearest_class(duration: float, name: int) -> None:
     notes = np.array([[0, duration * 6, 60, 80]]).astype(int)
     assert metrics.describe(notes, 96)["note-length histogram"][name] == 1
+    dotted = metrics.describe(np.array([[0, 3, 60, 80]]))["note-length histogram"]
+    assert dotted[7] == 1  # three sixteenths
 
 
 def test_muspy_agrees_on_pitches() -> None:
