@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input \
 	install $(if $(MAKE_TERMOUT),,-q) -c constraints.txt
 SAMPLES := data/samples
 
-.PHONY: help demo test lint bench bench-data bench-train pictures clean
+.PHONY: help demo test lint bench bench-data bench-train modes pictures clean
 .DEFAULT_GOAL := help
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo "make bench     how fast it is here, beside pretty_midi and mido"
 	@echo "make bench-data  how fast music becomes arrays, beside other toolkits (minutes)"
 	@echo "make bench-train  what training costs, beside a bare torch loop (DATA=prepared folder)"
+	@echo "make modes     which GAN losses and regularisers keep all modes of a toy (minutes)"
 	@echo "make pictures  draw the pictures of the README again"
 	@echo "make clean     remove .venv and caches (out/ and runs/ stay)"
 	@echo
@@ -56,6 +57,9 @@ bench-data: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@$(BIN)/python benchmarks/speed.py
+
+modes: $(VENV)/.demo
+	@nice -n 19 $(BIN)/python benchmarks/modes.py docs/pictures/modes.png
 
 pictures: demo
 	@$(BIN)/python docs/pictures.py docs/pictures
