@@ -47,6 +47,7 @@ PPQ = 480  # at least; all durations of the file are whole ticks
 MAX_PPQ = 2**16  # finer divisions are rounded
 MAX_TAGS = 1_500_000  # some 80,000 notes
 MAX_NOTES = 500_000  # with repeats played out
+MAX_MARKS = 2**17  # of a kind, likewise
 FORBIDDEN = tuple(f"<!{word}".encode() for word in ("ENTITY", "ATTLIST", "ELEMENT", "NOTATION"))
 
 
@@ -165,18 +166,22 @@ def _score(piece: Piece, repeats: bool, rounded: bool) -> Score:
     if pickup:
         spans[0] = (0, spans[0][1] + pickup, spans[0][2])
 
-    def played(events: list[Event], lasting: bool) -> list[tuple[int, Any]]:
-        """Events at the ticks where they are played; lasting ones hold in every later bar."""
+    def heard(events: list[Event]) -> list[tuple[int, Any]]:
+        """Events at the ticks where they are played."""
         at: dict[int, list[tuple[int, Any]]] = {}
         for bar, tick, value in sorted(events, key=lambda e: e[:2]):
             at.setdefault(bar, []).append((tick, value))
-        before = _in_force({b + 1: e[-1][1] for b, e in at.items()}, len(bars))
-        found = []
-        for start, bar in zip(starts.tolist(), order.tolist(), strict=True):
-            if lasting and before[bar] is not None:
-                found.append((start, before[bar]))
-            found += [(start + tick, value) for tick, value in at.get(bar, [])]
-        return [(0 if lasting and tick <= pickup else tick, value) for tick, value in found]
+        if sum(len(at.get(bar, ())) for bar in order.tolist()) > MAX_MARKS:
+            raise Broken(f"over {MAX_MARKS:,} marks with repeats played out")
+        played = zip(starts.tolist(), order.tolist(), strict=True)
+        return [(start + tick, value) for start, bar in played for tick, value in at.get(bar, ())]
+
+    def lasting(events: list[Event]) -> list[tuple[int, Any]]:
+        """Events that, as written, hold in every later bar."""
+        events = sorted(events, key=lambda e: e[:2])
+        held = _in_force({bar + 1: value for bar, _, value in events}, len(bars))
+        again = [(bar, 0, value) for bar, value in enumerate(held) if value is not None]
+        return [(0 if tick <= pickup else tick, value) for tick, value in heard(again + events)]
 
     written = np.concatenate([np.empty((0, 7), np.int64), *piece.notes])
     notes = _joined(_played(written, order, starts))
@@ -187,11 +192,11 @@ def _score(piece: Piece, repeats: bool, rounded: bool) -> Score:
     return Score(
         tracks=tuple(t for t in tracks if len(t)),
         ppq=ppq,
-        tempos=changes([(t, q) for t, q in played(piece.tempos, True)], (0, 120.0)),
+        tempos=changes(lasting(piece.tempos), (0, 120.0)),
         metres=metre_map(spans, ppq),
-        keys=changes([(t, *k) for t, k in played(piece.keys, True)]),
-        markers=tuple(played(piece.markers, False)),
-        chords=changes(played(piece.chords, False)),
+        keys=changes((t, *key) for t, key in lasting(piece.keys)),
+        markers=tuple(heard(piece.markers)),
+        chords=changes(heard(piece.chords)),
         length=end,
         remarks=tuple(_remarks(piece, len(order), pickup, rounded)),
     )
