@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import normal_scores, one_track, rows
 
-from musegen.score import ONSET, PITCH, Score, Track, as_notes
+from musegen.score import ONSET, PITCH, Score, Track, as_notes, changes, metre_map
 
 BAR = 1920
 
@@ -183,3 +183,42 @@ def test_joining_adapts_the_ticks() -> None:
     fine = one_track([(0, 480, 60, 80)])
     coarse = one_track([(0, 24, 62, 80)], ppq=24)
     assert fine.concat(coarse).tracks[0].notes.tolist() == [[0, 480, 60, 80], [BAR, 480, 62, 80]]
+
+
+bars = st.lists(
+    st.tuples(
+        st.integers(1, 4000), st.none() | st.tuples(st.integers(1, 12), st.sampled_from([4, 8]))
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(bars, st.booleans())
+def test_the_metre_map_of_bars_has_their_bar_lines(drawn: list, exact: bool) -> None:
+    """Bars of any length; where they are as long as their metre says, nothing else is said."""
+    spans, start = [], 0
+    for ticks, metre in drawn:
+        if exact:
+            metre = metre or (4, 4)
+            ticks = BAR * metre[0] // metre[1]
+        spans.append((start, ticks, metre))
+        start += ticks
+    score = Score(metres=metre_map(spans, 480), length=start)
+    lines = set(score.bar_lines().tolist())
+    joined = {b[0] for a, b in pairwise(spans) if a[2] == b[2] and a[2] and a[1] + b[1] == whole(a)}
+    assert {s for s, _, _ in spans} - joined <= lines
+    if exact:
+        assert [m[1:] for m in score.metres] == [m for m, _ in groupby(m for _, _, m in spans)]
+        assert lines == {start, *(s for s, _, _ in spans)}
+
+
+def whole(span: tuple) -> int:
+    return BAR * span[2][0] // span[2][1]
+
+
+def test_changes_are_in_order_and_say_something_new() -> None:
+    events = [(8, "b"), (4, "a"), (8, "c"), (9, "c"), (0, "a")]
+    assert changes(events) == ((0, "a"), (8, "c"))
+    assert changes(events[1:2], (0, "x")) == ((0, "x"), (4, "a"))
+    assert changes([]) == ()
