@@ -27,6 +27,7 @@ from musegen.representations.pianoroll import Pianoroll
 from musegen.representations.tracks import TRACK
 from musegen.representations.trio import Trio
 from musegen.score import DURATION, ONSET, PITCH, Notes
+from musegen.windows import Settings
 
 Windowed: TypeAlias = Melody | Drums | Groove | Trio | Pianoroll
 _MADE_OF: dict[str, tuple[type[Windowed], ...]] = {
@@ -249,6 +250,13 @@ def load(folder: str | Path, part: str, representation: Windowed | None = None) 
         raise InputError(
             folder, f"not a prepared folder ({error}); make one with: musegen prepare"
         ) from None
+
+
+def settings_for(representation: Windowed) -> Settings:
+    """What `musegen.prepare` has to cut for a representation."""
+    kind = next(kind for kind, made in _MADE_OF.items() if type(representation) is made[0])
+    tracks = representation.tracks if isinstance(representation, Pianoroll) else ""
+    return Settings(kind, representation.bars, tracks=tracks)
 
 
 def verify(folder: str | Path) -> None:

@@ -19,6 +19,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from itertools import chain, islice
 from pathlib import Path
@@ -89,18 +90,23 @@ def prepare(
         "entries_per_shard": ENTRIES,
     }
     folder = _place(out, plan, force)
-    manifest = _read(folder / "manifest.json")
-    if manifest and manifest.keys() >= {"entries", "files"}:
-        if manifest["entries"] != _identity(names, settings):
+    manifest = _read(folder / "manifest.json") or {}
+    if manifest.keys() >= {"entries", "files"}:
+        same = manifest["entries"] == _identity(names, settings)
+        broken = tables.damaged(folder, manifest) + _broken_shards(folder) if same else []
+        if same and not broken:
+            say(f"{out}: is prepared already, and as its hashes say")
+            return {"shards": 0} if shard else _moved(folder, out, manifest)
+        if same:
+            say(f"{out}: {', '.join(broken)} damaged, made again")
+        elif force:  # it was complete, and then the source changed before it got its place
+            shutil.rmtree(folder)
+            folder = _place(out, plan, force)
+        else:
             raise MusegenError(
                 f"{out}: was made from other music than {', '.join(plan['sources'])} holds now; "
                 "choose another folder or use --force"
             )
-        broken = tables.damaged(folder, manifest) + _broken_shards(folder)
-        if not broken:
-            say(f"{out}: is prepared already, and as its hashes say")
-            return _moved(folder, out, manifest)
-        say(f"{out}: {', '.join(broken)} damaged, made again")
     made = kept = done = 0
     total = sum(1 for _ in _entries(names)) if report and _countable(names) else None
     tasks = _tasks(names, folder, shard)
@@ -124,18 +130,22 @@ def prepare(
 
 
 def _checked(source: str | Path, out: Path) -> str:
-    """A source, its path absolute; it exists and does not hold `out`."""
-    name, colon, path = str(source).rpartition(":")
-    if not Path(source).exists():
-        next(iter(corpora.entries(source)))
-    if Path(source).exists():
-        name, colon, path = "", "", str(source)
-    if Path(path).exists():
+    """A source that is there and does not hold `out`, its path absolute for other machines."""
+    name, colon, path = "", "", str(source)
+    if not _exists(path):
+        name, colon, path = path.rpartition(":")  # a corpus and its path, or its name alone
+    if _exists(path):
         path = str(Path(path).absolute())
         if Path(path).resolve() in out.resolve().parents:
             raise MusegenError(f"{out}: lies inside {path}; choose a folder outside")
-    next(iter(corpora.entries(name + colon + path)))
+    next(corpora.entries(name + colon + path))
     return name + colon + path
+
+
+def _exists(path: str) -> bool:
+    with suppress(OSError, ValueError):  # a name that no file can have
+        return Path(path).exists()
+    return False
 
 
 def _entries(names: list[str]) -> Iterator[corpora.Entry]:

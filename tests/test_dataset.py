@@ -187,6 +187,15 @@ def test_each_kind_has_a_representation_by_itself(kinds: Path) -> None:
     assert found == expected | {"band": Pianoroll("lpd5", bars=2)}
 
 
+@pytest.mark.parametrize("representation", [Melody(3), *(rs[0] for rs in WANTED.values())])
+def test_what_to_cut_for_a_representation(
+    tmp_path: Path, samples: Path, representation: dataset.Windowed
+) -> None:
+    settings = dataset.settings_for(representation)
+    prepare([samples], tmp_path / "out", settings, everything="train", workers=0)
+    assert dataset.load(tmp_path / "out", "train", representation).encode(np.arange(2)).any()
+
+
 @pytest.mark.parametrize(
     ("kind", "representation"),
     [

@@ -441,8 +441,12 @@ def test_killed_between_two_renames(
         with pytest.raises(KeyboardInterrupt):
             made(many(5), force=True)
     assert not (tmp_path / "out").exists()
+    shutil.copytree(tmp_path / ".out.part", tmp_path / ".other.part")
     made(many(5), force=True)
     assert contents(tmp_path / "out") == contents(tmp_path / "expected")
+    made(many(3), "other", force=True)  # the source has changed meanwhile
+    assert len(songs_of(tmp_path / "other")) == 3
+    shutil.rmtree(tmp_path / "other")
     assert {p.name for p in tmp_path.iterdir()} == {"out", "expected"}
 
 
@@ -514,6 +518,8 @@ def test_shares_of_the_shards_and_then_the_whole(
     done = cli("prepare", samples, "-o", tmp_path / "out", *wanted)
     assert f"{made} shards were there already" in done.err
     assert cli("prepare", samples, "-o", tmp_path / "once", *wanted).code == 0
+    assert contents(tmp_path / "out") == contents(tmp_path / "once")
+    assert cli("prepare", samples, "-o", tmp_path / "out", *wanted, "--shard", "1/3").code == 0
     assert contents(tmp_path / "out") == contents(tmp_path / "once")
     assert "used, " in done.out
     assert "  set aside: " in done.out

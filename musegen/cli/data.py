@@ -66,6 +66,7 @@ def prepare(
 
     talk = Talk(quiet, as_json)
     with talk.bar(0, "reading") as bar:
+        bar.unit = " files"
 
         def report(done: int, total: int | None) -> None:
             bar.total = total

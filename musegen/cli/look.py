@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from musegen.cli.common import Number, Talk, contents, read_score, talk_options
+from musegen.cli.common import Number, Talk, contents, pedal_option, read_score, talk_options
 from musegen.errors import InputError
 
 if TYPE_CHECKING:
@@ -56,14 +56,13 @@ def evaluate(
     from musegen.evaluate import scores, table
     from musegen.midi import write_atomic
     from musegen.prepare import prepare
-    from musegen.windows import Settings
 
     talk = Talk(quiet, as_json)
     bundle = pretrained.load(model)
     with tempfile.TemporaryDirectory() as folder:
         if not dataset.is_prepared(data):
             talk.say(f"preparing {data}: every song counts as held out")
-            settings = Settings(bars=bundle.representation.bars)
+            settings = dataset.settings_for(bundle.representation)
             prepare([data], Path(folder) / "data", settings, everything=part)
             held_out = dataset.load(Path(folder) / "data", part)
             training = None
@@ -138,8 +137,9 @@ def models(as_json: bool, quiet: bool) -> None:
 @click.command()
 @click.argument("file")
 @click.option("--metrics", is_flag=True, help="Also measure its bars: EB, UPC, QN, PP, DP, TD.")
+@pedal_option
 @talk_options
-def info(file: str, metrics: bool, as_json: bool, quiet: bool) -> None:
+def info(file: str, metrics: bool, pedal: bool, as_json: bool, quiet: bool) -> None:
     """Say what is in a music file, in a prepared folder or in a bundle.
 
     Of music: its tracks, tempo, metre, key and chords, the likeliest melody, the recipe, and what
@@ -157,7 +157,7 @@ def info(file: str, metrics: bool, as_json: bool, quiet: bool) -> None:
         return
     from musegen import rollmetrics, summary
 
-    score = read_score(file)
+    score = read_score(file, pedal=pedal)
     told = summary.summarise(score)
     lines = summary.as_lines(file, score, told)
     if metrics:
@@ -227,6 +227,7 @@ def _bars(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, 
 @click.option("-o", "--out", help="A .png or .svg, or - for PNG; a PNG beside the file by default.")
 @click.option("--tracks", default="", help="Only these: numbers or parts of names, as 1,3,bass.")
 @click.option("--bars", "span", default="", callback=_bars, help="Only these, as 1-8.")
+@pedal_option
 @click.option("--force", is_flag=True, help="Overwrite an existing picture.")
 @talk_options
 def plot(
@@ -234,6 +235,7 @@ def plot(
     out: str | None,
     tracks: str,
     span: tuple[int, int] | None,
+    pedal: bool,
     force: bool,
     as_json: bool,
     quiet: bool,
@@ -253,7 +255,7 @@ def plot(
     talk = Talk(quiet, as_json)
     if file == "-" and out is None:
         raise click.UsageError("from standard input, say where with -o PICTURE.png")
-    score = read_score(file)
+    score = read_score(file, talk, pedal=pedal)
     if not score.tracks:
         raise InputError(file, "has no notes to draw")
     if tracks:

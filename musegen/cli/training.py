@@ -106,7 +106,7 @@ def train(
     with distributed.processes(device) as device_here:
         first = distributed.rank() == 0
         talk = Talk(quiet or not first, as_json)
-        folder = _prepared(data, Path(out), wanted.representation.bars, talk)
+        folder = _prepared(data, Path(out), wanted.representation, talk)
         writer = runs.tensorboard(Path(out)) if tensorboard and first else None
         with talk.bar(wanted.training.steps, "training") as bar:
             model = loop.train(
@@ -134,11 +134,10 @@ def train(
     )
 
 
-def _prepared(data: str, out: Path, bars: int, talk: Talk) -> str:
+def _prepared(data: str, out: Path, representation: Any, talk: Talk) -> str:
     """The prepared folder: `data` itself, or what is made of it inside the run's folder."""
     from musegen import dataset, distributed
     from musegen.prepare import prepare as run_prepare
-    from musegen.windows import Settings
 
     if dataset.is_prepared(data):
         return data
@@ -147,7 +146,8 @@ def _prepared(data: str, out: Path, bars: int, talk: Talk) -> str:
         talk.say(f"going on with {prepared}")
     elif distributed.rank() == 0:
         talk.say(f"preparing {data}")
-        manifest = run_prepare([data], prepared, Settings(bars=bars), force=True)
+        settings = dataset.settings_for(representation)
+        manifest = run_prepare([data], prepared, settings, force=True)
         talk.say("\n".join(contents(prepared, manifest)))
     distributed.wait()
     return str(prepared)
