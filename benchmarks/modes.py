@@ -17,6 +17,7 @@ import statistics
 import time
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -154,19 +155,18 @@ def draw(found: dict[str, Row], path: Path) -> None:
     figure = Figure(figsize=(1.7 * len(COLUMNS), 1.8 * len(LOSSES)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(LOSSES), len(COLUMNS), sharex=True, sharey=True)
-    for row, loss in zip(axes, LOSSES, strict=True):
-        for ax, column in zip(row, COLUMNS, strict=True):
-            first = found[loss][column][0]
-            ax.scatter(*centres().T.tolist(), s=90, facecolor="none", edgecolor="#d1603d", lw=0.8)
-            ax.scatter(*first.samples.T.tolist(), s=1, color="#2f6f9f", alpha=0.35, linewidth=0)
-            ax.set_title(f"{first.modes} of {MODES}", fontsize=7, loc="right", pad=2)
-            ax.set(xlim=(-3, 3), ylim=(-3, 3), xticks=[], yticks=[], aspect="equal")
-            if ax is row[0]:
-                ax.set_ylabel(loss, fontsize=8)
-            if row is axes[0]:
-                ax.set_title(column, fontsize=8, loc="left", pad=10)
-            for side in ax.spines.values():
-                side.set_color("#cccccc")
+    for (i, loss), (j, column) in product(enumerate(LOSSES), enumerate(COLUMNS)):
+        ax, first = axes[i, j], found[loss][column][0]
+        ax.scatter(*centres().T.tolist(), s=90, facecolor="none", edgecolor="#d1603d", lw=0.8)
+        ax.scatter(*first.samples.T.tolist(), s=1, color="#2f6f9f", alpha=0.35, linewidth=0)
+        ax.set(xlim=(-3, 3), ylim=(-3, 3), xticks=[], yticks=[], aspect="equal")
+        ax.set_title(f"{first.modes} of {MODES}", fontsize=7, loc="right", pad=3)
+        if i == 0:
+            ax.set_title(column, fontsize=8, loc="left", pad=3)
+        if j == 0:
+            ax.set_ylabel(loss, fontsize=8)
+        for side in ax.spines.values():
+            side.set_color("#cccccc")
     figure.savefig(path, dpi=110, metadata={"Software": None})
 
 
