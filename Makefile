@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input \
 	install $(if $(MAKE_TERMOUT),,-q) -c constraints.txt
 SAMPLES := data/samples
 
-.PHONY: help demo test lint bench bench-data bench-train modes pictures clean
+.PHONY: help demo test lint bench bench-data bench-train modes fuzz pictures clean
 .DEFAULT_GOAL := help
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make bench-data  how fast music becomes arrays, beside other toolkits (minutes)"
 	@echo "make bench-train  what training costs, beside a bare torch loop (DATA=prepared folder)"
 	@echo "make modes     which GAN losses and regularisers keep all modes of a toy (minutes)"
+	@echo "make fuzz      read broken files for an hour, or MINUTES=5"
 	@echo "make pictures  draw the pictures of the README again"
 	@echo "make clean     remove .venv and caches (out/ and runs/ stay)"
 	@echo
@@ -60,6 +61,12 @@ bench: $(VENV)/.dev
 
 modes: $(VENV)/.demo
 	@nice -n 19 $(BIN)/python benchmarks/modes.py docs/pictures/modes.png
+
+# What breaks a reader is kept in tests/golden/broken, for the tests. SEED: other cases
+MINUTES ?= 60
+SEED ?= 1
+fuzz: $(VENV)/.dev
+	@nice -n 19 $(BIN)/python benchmarks/fuzz.py --minutes $(MINUTES) --seed $(SEED)
 
 pictures: demo
 	@$(BIN)/python docs/pictures.py docs/pictures

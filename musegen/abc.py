@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from itertools import islice
 from typing import Any
 
 from musegen.errors import InputError
 from musegen.score import Score, Track, as_notes
 
 MAX_QUARTERS = 50_000  # seven hours at 120 bpm, for MIDI files too
+MAX_TEXT = 20_000  # characters of a tune; music21 takes a second for four times as many
 
 _METRES = {"C": 1, "C|": 1, "4/4": 1, "2/2": 1, "2/4": 2}  # factor that makes a bar four quarters
 
@@ -26,7 +28,10 @@ def parse(text: str, name: str) -> Score:
     """
     from music21 import abcFormat
 
-    tune = next((t for t in re.split(r"(?m)^(?=X:)", text) if t.startswith("X:")), text)
+    begins = [m.start() for m in islice(re.finditer(r"(?m)^X:", text), 2)]
+    tune = text[slice(*begins)] if len(begins) > 1 else text[sum(begins) :]
+    if len(tune) > MAX_TEXT:
+        raise InputError(name, f"over {MAX_TEXT:,} characters, too long for a tune; split it")
     try:
         handler = abcFormat.ABCHandler()
         handler.process(tune)

@@ -31,7 +31,7 @@ from musegen.smf import DRUM_CHANNEL
 PPQ = 480
 MAX_BYTES = 32 * 2**20
 MAX_MIDI = 8 * 2**20
-MAX_WALK = 2 * 2**20  # what is read event by event within two seconds
+MAX_WALK = 2**20  # what is read event by event in less than two seconds on a busy machine
 MAX_PARTS = 2**13  # tracks that symusic makes in half a second
 RECIPE = b"musegen {"  # a text event that starts so holds the recipe as JSON
 SUFFIXES = {
@@ -107,7 +107,7 @@ def _file_bytes(path: Path, name: str) -> bytes:
     except FileNotFoundError:
         raise InputError(name, "no such file; check the path") from None
     except IsADirectoryError:
-        raise InputError(name, "is a folder; give one file of music") from None
+        raise InputError(name, "is a folder; give one MIDI file") from None
     except OSError as error:
         raise InputError(name, f"cannot be read ({error.strerror})") from None
     except ValueError as error:  # a name that no file can have
@@ -127,25 +127,27 @@ def _magic(data: bytes) -> str:
 
 
 def _midi(data: bytes, name: str, pedal: bool, repair: bool) -> Score:
-    """The score of a MIDI file, by symusic where it reads the file whole, else by `smf`."""
+    """The score of a MIDI file, by symusic where that reads all of it, else by `smf`."""
     if len(data) > MAX_MIDI:
         raise InputError(name, f"over {MAX_MIDI >> 20} MB, too large for a MIDI file")
-    parsed = None
+    small, parsed, remarks = len(data) <= MAX_WALK, None, []
     if _PLAIN.match(data) and not _crowded(data):
         parsed = _symusic(data)
+    whole = parsed is not None and not pedal and (not repair or _whole(data, parsed))
     recipe = _find_recipe(data)
-    if len(data) > MAX_WALK:
-        if parsed is None:
-            raise InputError(
-                name, f"broken or odd, and over {MAX_WALK >> 20} MB: too large to mend; split it"
-            )
-        unseen = f"over {MAX_WALK >> 20} MB: not looked through for notes that never end"
-        if pedal:
-            unseen += ", nor for what the pedal holds"
-        return _from_symusic(parsed, name, recipe, [unseen] * (pedal or repair))
-    if parsed is None or pedal or (repair and not _whole(data, parsed)):
-        return smf.parse(data, name, pedal=pedal, recipe=recipe)
-    return _from_symusic(parsed, name, recipe)
+    if parsed is not None and (whole or not small):
+        if not whole:
+            lost = "the pedal is not heeded" if pedal else "some notes that never end are left out"
+            remarks.append(f"over {MAX_WALK >> 20} MB, too large to mend: {lost}")
+        try:
+            return _from_symusic(parsed, name, recipe, remarks)
+        except InputError:
+            if not small:
+                raise
+    if not small:
+        reason = f"broken or odd, and over {MAX_WALK >> 20} MB, too large to mend; split the file"
+        raise InputError(name, reason)
+    return smf.parse(data, name, pedal=pedal, recipe=recipe)  # it knows best where it goes wrong
 
 
 def _symusic(data: bytes) -> Any:
@@ -174,7 +176,7 @@ def _crowded(data: bytes) -> bool:
 
 
 def _whole(data: bytes, parsed: Any) -> bool:
-    """Whether symusic has read every note of a file that it could read.
+    """Whether symusic has read all there is of a file that it could read.
 
     It leaves out notes that never end, so their number is compared with that of the note-ons, and
     symusic counts these as well: in a copy of the file in which they are control changes (and those
@@ -183,11 +185,13 @@ def _whole(data: bytes, parsed: Any) -> bool:
     then the numbers differ, and the file is better walked through.
     """
     head, count = smf.header(data, ""), data.count(b"MTrk")
-    if head.claims != count or data.count(b"\xff\x2f\x00") != count:
+    if head.claims != count or data.count(b"\xff\x2f\x00") != count or _ODD_SIZE.search(data):
         return False
     pieces = [data[: head.end]]
     for start, _, end in smf.chunks(data, head.end):
         body = data[start:end]
+        if not body.endswith(b"\xff\x2f\x00"):
+            return False
         notes = b"".join(note for on, note in _FIRST_NOTES if on in body)
         size = (len(notes) + len(body)).to_bytes(4, "big")
         pieces += [b"MTrk", size, notes, body.translate(_NOTES_AS_CONTROLS)]
@@ -200,6 +204,8 @@ def _whole(data: bytes, parsed: Any) -> bool:
 
 # A header of six bytes, format 0 or 1, and ticks to a quarter.
 _PLAIN = re.compile(rb"MThd\x00{3}\x06\x00[\x00\x01]..(?!\x00\x00)[\x00-\x7f].", re.DOTALL)
+# A tempo, metre or key of another size than they have; symusic takes what comes behind for it.
+_ODD_SIZE = re.compile(rb"\xff(?:\x51[^\x03]|\x58[^\x04]|\x59[^\x02])")
 # For `_whole`: note-ons by channel, as the byte that marks them and a note of no length.
 _FIRST_NOTES = [(bytes([on]), bytes([0, on, 0, 1, 0, 0, 0])) for on in range(0x90, 0xA0)]
 _NOTES_AS_CONTROLS = bytes(

@@ -20,6 +20,7 @@ from musegen.assemble import Maps, Part, assemble, check_length, check_size, cle
 from musegen.errors import InputError
 from musegen.score import Notes, Score
 
+MAX_CHUNKS = 2**16 - 1  # a header can promise no more tracks
 DRUM_CHANNEL = 9
 SUSTAIN = 64  # the control change of the pedal, and the value from which it is down
 NO_PPQ = 480  # for files that do not say
@@ -30,7 +31,7 @@ FAR = 2**40  # ticks; no delta time counts for more
 OPEN = "note", "never ended: made to last to the next of the pitch or to the end of the track"
 LATE = "note", "behind the end of a track: kept"
 CLAMPED = "message", "with data over 127: read as 127"
-STALE = "message", "without status behind one of the system: read with the status before"
+STALE = "message", "without a status byte after one of the system: read with the status before"
 LENGTH = "track", "of a wrong length: read up to the true end"
 CUT = "track", "breaking off: kept up to there"
 
@@ -84,6 +85,8 @@ def parse(
         InputError: there is no header, no track, nothing before the break, or far too much.
     """
     head = header(data, name)
+    if data.count(b"MTrk") > MAX_CHUNKS:
+        raise InputError(name, f"has over {MAX_CHUNKS:,} tracks; split the file")
     ppq, tempo, remarks = _time_base(head.division)
     found = _Found(latest=MAX_QUARTERS * ppq)
     for start, claimed, end in chunks(data, head.end):
@@ -97,7 +100,7 @@ def parse(
         offset = len(data) if found.cut is None else found.cut
         raise InputError(name, "breaks off before its first note; export it again", offset=offset)
     if head.claims != count:
-        remarks.append(f"{head.claims:,} tracks promised in the header, {count:,} found")
+        remarks.append(f"tracks promised in the header: {head.claims:,}, found: {count:,}")
     if head.kind == 2 and count > 1:
         remarks.append(f"format 2: its {count:,} patterns are laid one after another")
     if tempo:
@@ -150,16 +153,20 @@ def chunks(data: bytes, at: int) -> Iterator[tuple[int, int, int]]:
 
     Chunks of other kinds are passed over, and so is whatever stands between chunks.
     """
-    while at < len(data):
+    while 0 <= at < len(data):
         start = at + 8
-        end = claimed = start + int.from_bytes(data[at + 4 : start], "big")
-        is_track = data[at : at + 4] == b"MTrk"
-        if not _is_chunk(data, at) or not (end == len(data) or _is_chunk(data, end)):
-            following = data.find(b"MTrk", at + 1)
-            end = following if following >= 0 else len(data)
-        if is_track:
-            yield start, claimed, end
-        at = end
+        claimed = start + int.from_bytes(data[at + 4 : start], "big")
+        sound = _is_chunk(data, at) and (claimed == len(data) or _is_chunk(data, claimed))
+        if sound and data.startswith(b"MTrk", at):
+            yield start, claimed, claimed
+            at = claimed
+            continue
+        following = data.find(b"MTrk", at + 1)
+        if data.startswith(b"MTrk", at):
+            yield start, claimed, following if following >= 0 else len(data)
+        elif sound and 0 <= following < claimed:  # these letters are something else's
+            following = claimed
+        at = following
 
 
 def _is_chunk(data: bytes, at: int) -> bool:
@@ -283,13 +290,13 @@ def _meta(found: _Found, tick: int, kind: int, payload: bytes) -> None:
         found.names[-1] = clean(payload.decode("utf-8", "replace"))
     elif kind == 0x06:
         maps.markers.append((tick, payload.decode("utf-8", "replace")))
-    elif kind == 0x51:
-        maps.tempos.append((tick, int.from_bytes(payload[:3].ljust(3, b"\0"), "big")))
+    elif kind == 0x51:  # those of a wrong size cannot be
+        maps.tempos.append((tick, int.from_bytes(payload, "big") if len(payload) == 3 else 0))
     elif kind == 0x58:
-        numerator, power = payload[:2].ljust(2, b"\0")
+        numerator, power = payload[:2] if len(payload) > 1 else (0, 0)
         maps.metres.append((tick, numerator, 2**power if power < 8 else 0))
     elif kind == 0x59:
-        sharps, mode = payload[:2].ljust(2, b"\xff")
+        sharps, mode = payload if len(payload) == 2 else (8, 0)
         maps.keys.append((tick, sharps - 256 * (sharps > 127), mode))
 
 

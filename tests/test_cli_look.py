@@ -50,7 +50,7 @@ def test_remarks_are_said(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     from dataclasses import replace
 
     read = midi.read
-    monkeypatch.setattr(midi, "read", lambda p: replace(read(p), remarks=("mended a thing",)))
+    monkeypatch.setattr(midi, "read", lambda p, **_: replace(read(p), remarks=("mended a thing",)))
     path = plot.Score().write(tmp_path / "a.mid")
     done = cli("info", path)
     assert "note: mended a thing" in done.out

@@ -13,6 +13,7 @@ import mido
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mutations import FORMATS, seeds
 from strategies import normal_scores, one_track, rows, tracks
 
 from musegen import midi
@@ -221,6 +222,25 @@ def test_an_abc_tune_equals_its_midi_file(samples: Path, capfd: Any) -> None:
         assert tune.tracks[0].notes[:, :3].tolist() == written.tracks[0].notes[:, :3].tolist()
         assert list(tune.bar_lines()) == list(written.bar_lines())
     assert capfd.readouterr() == ("", "")  # standard output may be a MIDI file
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_formats_are_told_by_name_or_by_their_first_bytes(
+    suffix: str, monkeypatch: Any, tmp_path: Path
+) -> None:
+    data = seeds([suffix])[suffix][0]
+    path = tmp_path / f"x.{suffix.upper()}"
+    path.write_bytes(data)
+    score = midi.read(path)
+    assert sum(map(len, score.tracks)) > 50
+    assert midi.read(io.BytesIO(data)) == score
+    assert midi.read(io.BytesIO(data), name="a song") == score
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    assert midi.read("-") == score
+    if suffix in ("musicxml", "json", "abc"):
+        assert midi.read(io.BytesIO(b"\xef\xbb\xbf" + data)) == score
+    if suffix == "musicxml":
+        assert midi.read(io.BytesIO(data.decode().encode("utf-16"))) == score
 
 
 def test_standard_input_and_output(monkeypatch: Any, tmp_path: Path) -> None:

@@ -97,6 +97,9 @@ class Number(click.FloatRange):
 
 
 tempo_option = click.option("--tempo", type=Number(10, 400), help="Quarter notes a minute.")
+pedal_option = click.option(
+    "--pedal", is_flag=True, help="Notes of a MIDI file last while the sustain pedal is down."
+)
 key_option = click.option("--key", help="Transpose into this key, e.g. C, F#, Bbm.")
 
 
@@ -169,11 +172,15 @@ def is_file_name(out: str) -> bool:
     return out == "-" or Path(out).suffix.lower() in (".mid", ".midi")
 
 
-def read_score(path: str) -> Score:
-    """A score from a path or from standard input."""
+def read_score(path: str, talk: Talk | None = None, *, pedal: bool = False) -> Score:
+    """A score from a path or from standard input; what had to be mended is said."""
     from musegen import midi
 
-    return midi.read(path)
+    score = midi.read(path, pedal=pedal)
+    if talk:
+        for remark in score.remarks:
+            talk.say(f"{'standard input' if path == '-' else path}: {remark}")
+    return score
 
 
 def listing(talk: Talk, verb: str, written: list[dict[str, str]], **data: Any) -> None:

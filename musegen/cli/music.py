@@ -139,7 +139,7 @@ def interpolate(
         raise click.UsageError("standard input can be A or B, not both")
     names = [f"interpolation-{i:02d}" for i in range(1, n + 1)]
     outputs = Outputs.plan(out, names, png=png, force=force)
-    first, last = read_score(a), read_score(b)
+    first, last = read_score(a, talk), read_score(b, talk)
     seed = seed_or_new(seed, talk)
     from musegen import pipeline
 
@@ -195,7 +195,7 @@ def reconstruct(
     talk = Talk(quiet, as_json)
     stem = "melody" if file == "-" else Path(file).stem
     outputs = Outputs.plan(out, [f"{stem}-reconstructed"], png=png, force=force)
-    score = read_score(file)
+    score = read_score(file, talk)
     seed = seed_or_new(seed, talk)
     from musegen import pipeline
 
