@@ -34,25 +34,36 @@ def parse(text: str, name: str) -> Score:
         raise InputError(name, f"over {MAX_TEXT:,} characters, too long for a tune; split it")
     try:
         handler = abcFormat.ABCHandler()
-        handler.process(tune)
-        return _from_tokens(handler.tokens, name)
+        handler.parseHeaderForVersionInformation(tune[:100])
+        handler.tokenize(tune)
+        factor = _factor(handler.tokens, name)
+        handler.tokenProcess()
+        return _from_tokens(handler.tokens, factor, name)
     except InputError:
         raise
     except Exception:  # music21 raises many kinds on odd tunes
         raise InputError(name, "not understood as ABC notation; check the tune") from None
 
 
-def _from_tokens(tokens: list[Any], name: str) -> Score:
-    """A monophonic tune from music21's ABC tokens, all bars made four quarters long."""
-    from music21 import pitch
-
-    tags = [(t.tag, t.data.strip()) for t in tokens if hasattr(t, "tag")]
+def _factor(tokens: list[Any], name: str) -> int:
+    """What makes its bars four quarters; found before music21 goes on, which some metres stall."""
+    headers = [t for t in tokens if hasattr(t, "tag")]
+    for t in headers:
+        t.preParse()
+    tags = [(t.tag, t.data.strip()) for t in headers]
     metres = {data for tag, data in tags if tag == "M"}
     if any(tag == "V" for tag, _ in tags):
         raise InputError(name, "several voices")
     if len(metres) != 1 or not metres <= set(_METRES):
-        raise InputError(name, f"metre {', '.join(sorted(metres)) or 'missing'}, not 4/4 or 2/4")
-    factor = _METRES[metres.pop()]
+        found = ", ".join(sorted(metres))[:50] or "missing"
+        raise InputError(name, f"metre {' '.join(found.split())}, not 4/4 or 2/4")
+    return _METRES[metres.pop()]
+
+
+def _from_tokens(tokens: list[Any], factor: int, name: str) -> Score:
+    """A monophonic tune from music21's ABC tokens, all bars made four quarters long."""
+    from music21 import pitch
+
     bars: list[list[tuple[Fraction, Fraction, int]]] = [[]]
     lengths, tie = [Fraction(0)], False
     for token in tokens:

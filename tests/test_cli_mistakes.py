@@ -119,7 +119,7 @@ def test_folders_without_permission_are_told(cli, tmp_path: Path) -> None:
 
 
 def test_ctrl_c_is_130(cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("musegen.midi.read", interrupted)
