@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from musegen.abc import MAX_QUARTERS
 from musegen.errors import InputError
-from musegen.marks import Broken
+from musegen.marks import LONGEST, Broken
 from musegen.score import Notes, Score, Track, metre_map
 
 MAX_TRACKS = 1024
@@ -175,4 +175,5 @@ def whole(value: Any, what: str, low: int, high: int) -> int:
 
 def clean(name: Any) -> str:
     """A track's name, printable; empty when it is no text."""
-    return "".join(c for c in name.strip() if c.isprintable()) if isinstance(name, str) else ""
+    name = name.strip()[:LONGEST] if isinstance(name, str) else ""
+    return "".join(c for c in name if c.isprintable())

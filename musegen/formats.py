@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from musegen import archive
 from musegen.abc import MAX_QUARTERS
 from musegen.cells import (
+    MAX_NOTES,
     MAX_PPQ,
     MAX_TEMPO,
     MAX_TRACKS,
@@ -38,6 +39,7 @@ from musegen.marks import Broken
 from musegen.score import Notes, Score, Track, changes
 
 MAX_OBJECTS = 250_000  # of JSON; a note is one
+MAX_VALUES = 2_000_000
 
 
 def parse_muspy(data: bytes, name: str) -> Score:
@@ -82,8 +84,10 @@ def from_muspy(music: Any, name: str) -> Score:
 
 def _json(data: bytes) -> Any:
     """JSON, its objects counted before they are made."""
-    if len(data) > archive.MAX_BYTES or data.count(b"{") + data.count(b"[") > MAX_OBJECTS:
-        raise Broken(f"over {archive.MAX_BYTES >> 20} MB or {MAX_OBJECTS:,} objects")
+    if len(data) > archive.MAX_BYTES:
+        raise Broken(f"over {archive.MAX_BYTES >> 20} MB")
+    if data.count(b"{") + data.count(b"[") > MAX_OBJECTS or data.count(b",") > MAX_VALUES:
+        raise Broken(f"over {MAX_OBJECTS:,} objects or {MAX_VALUES:,} values")
     try:
         return json.loads(data)
     except (ValueError, RecursionError):
@@ -128,6 +132,8 @@ def _muspy_notes(track: Mapping[str, Any], last: int) -> Notes:
         if not isinstance(pitches, list):
             raise Broken("the pitches of a chord are not a list")
         notes += [(chord, pitch) for pitch in pitches]
+    if len(notes) > MAX_NOTES:
+        raise Broken(f"over {MAX_NOTES:,} notes")
     columns = [
         column([e.get("time") for e, _ in notes], "the time of a note", 0, last),
         column([e.get("duration") for e, _ in notes], "the duration of a note", 0, last),

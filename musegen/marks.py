@@ -14,6 +14,7 @@ from xml.etree.ElementTree import Element
 
 QUARTERS = {"long": 16.0, "breve": 8.0, "whole": 4.0, "half": 2.0, "quarter": 1.0}
 QUARTERS |= {"eighth": 0.5, "16th": 0.25, "32nd": 0.125}
+LONGEST = 256  # characters of a text that means something
 METRES = ("1", "2", "4", "8", "16", "32", "64")
 _LETTERS = "FCGDAEB"
 
@@ -77,13 +78,13 @@ def likely(text: str | None, low: float, high: float) -> float | None:
 
 
 def clean(text: str | None) -> str:
-    """Printable text on one line."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text or "").split())
+    """Printable text on one line, no longer than a name should be."""
+    return " ".join("".join(c if c.isprintable() else " " for c in (text or "")[:LONGEST]).split())
 
 
 def metre(time: Element) -> tuple[int, int] | None:
     """The metre of a <time>, sums such as 3+2/8 added up; None when it is free."""
-    over = [e.text or "" for e in time.findall("beats")]
+    over = [(e.text or "")[:LONGEST] for e in time.findall("beats")]
     under = [(e.text or "").strip() for e in time.findall("beat-type")]
     if not over or len(over) != len(under) or not {*under} <= {*METRES}:
         return None
@@ -95,7 +96,7 @@ def metre(time: Element) -> tuple[int, int] | None:
 
 def metronome(mark: Element) -> list[float]:
     """Quarters a minute of a <metronome> such as "dotted quarter = 60", if it tells them."""
-    found = re.search(r"\d{1,4}(\.\d{1,6})?", mark.findtext("per-minute", ""))
+    found = re.search(r"\d{1,4}(\.\d{1,6})?", mark.findtext("per-minute", "")[:LONGEST])
     unit = QUARTERS.get(mark.findtext("beat-unit", "").strip())
     if found is None or unit is None:
         return []

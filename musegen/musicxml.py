@@ -5,7 +5,8 @@ After the MusicXML 4.0 specification (W3C, 2021). What is decided here:
 - Pitches sound as they are heard: parts of transposing instruments are transposed, microtones go
   to the nearest semitone. Cue notes are silent.
 - Tied notes are one note. Grace notes sound before the beat, a thirty-second note each.
-- Repeats with their endings are played out, as players do; da capo and dal segno are not.
+- Repeats with their endings are played out, as players do; one without a beginning goes back to the
+  end of the one before. Da capo and dal segno are not played.
 - A bar lasts as long as its metre says if a part fills it so, else as long as the music in it. A
   short first bar is a pickup: rests are put before it, so that bar lines are true.
 - A part becomes a track for each program in it; what is unpitched or on channel 10 is drums.
@@ -45,7 +46,10 @@ from musegen.score import Notes, Score, Track, changes, metre_map
 
 PPQ = 480  # at least; all durations of the file are whole ticks
 MAX_PPQ = 2**16  # finer divisions are rounded
-MAX_TAGS = 1_500_000  # some 80,000 notes
+MAX_TAGS = 1_200_000  # some 65,000 notes
+MAX_ATTRIBUTES = 600_000
+MAX_PARTS = 1024
+MAX_CONTAINER = 2**16  # bytes of the file that tells which member of a .mxl is the score
 MAX_NOTES = 500_000  # with repeats played out
 MAX_MARKS = 2**17  # of a kind, likewise
 FORBIDDEN = tuple(f"<!{word}".encode() for word in ("ENTITY", "ATTLIST", "ELEMENT", "NOTATION"))
@@ -79,7 +83,8 @@ def _unpacked(data: bytes, name: str) -> bytes:
         return data
     files = archive.members(data, name, lambda m: m.lower().endswith((".xml", ".musicxml")))
     wanted = ""
-    if container := files.pop("META-INF/container.xml", b""):
+    container = files.pop("META-INF/container.xml", b"")
+    if 0 < len(container) < MAX_CONTAINER:
         found = _tree(container, name).find(".//{*}rootfile")
         wanted = found.get("full-path", "") if found is not None else ""
     if wanted not in files:
@@ -100,8 +105,8 @@ def _tree(data: bytes, name: str) -> Element:
             data, encoding = data.decode(kind).encode(), "utf-8"
         if any(word in data for word in FORBIDDEN):
             raise InputError(name, "declares a document type of its own; export it again")
-        if max(data.count(b"<"), data.count(b"=")) > MAX_TAGS:
-            raise InputError(name, f"over {MAX_TAGS:,} tags or attributes; split the piece")
+        if data.count(b"<") > MAX_TAGS or data.count(b"=") > MAX_ATTRIBUTES:
+            raise InputError(name, f"over {MAX_TAGS:,} tags or {MAX_ATTRIBUTES:,} attributes")
         root = ElementTree.fromstring(data, ElementTree.XMLParser(encoding=encoding))
     except (ElementTree.ParseError, UnicodeError, LookupError, ValueError):
         raise InputError(name, "not understood as MusicXML; give a .musicxml file") from None
@@ -125,6 +130,8 @@ def _parts(root: Element) -> list[tuple[Element, list[Element]]]:
                 bars += [Element("measure") for _ in range(i - len(bars))] + [part]
     else:
         raise Broken(f"<{root.tag[:20]}> where a score belongs")
+    if len(parts) > MAX_PARTS:
+        raise Broken(f"over {MAX_PARTS:,} parts")
     entries = {e.get("id", ""): e for e in root.iterfind("part-list/score-part")}
     return [(entries.get(key, Element("score-part")), bars) for key, bars in parts.items()]
 

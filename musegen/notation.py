@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from musegen.abc import MAX_QUARTERS
-from musegen.marks import Broken, chord_label, clean, likely, metre, metronome, number
+from musegen.marks import LONGEST, Broken, chord_label, clean, likely, metre, metronome, number
 from musegen.score import Notes
 
 # Columns of the notes as written: bar, tick in it, ticks, pitch, velocity, track, ends of a tie.
@@ -332,7 +332,8 @@ class Reader:
         bar = self.piece.bars[self.bar]
         for e in element.iterfind("ending"):
             if e.get("type") == "start":
-                self.ending = frozenset(map(int, re.findall(r"\b\d\d?\b", e.get("number", ""))))
+                passes = re.findall(r"\b\d\d?\b", e.get("number", "")[:LONGEST])
+                self.ending = frozenset(map(int, passes))
                 bar.ending |= self.ending
             else:
                 self.ending = frozenset()

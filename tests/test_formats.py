@@ -157,7 +157,10 @@ BROKEN_MUSPY = {
     muspy_json(tempos=[{"qpm": 3}]): "a time in tempos",
     muspy_json(key_signatures=[{"time": 0, "root": 900}]): "the root of a key",
     b'{"tracks": [' + b"{}," * 2000 + b"{}]}": "2001 tracks",
-    b'{"tracks": [' + b"[]," * 10_000_000 + b"[]]}": "over 32 MB",
+    b'{"tracks": [' + b"[]," * 10_000_000 + b"[]]}": "over 250,000 objects",
+    muspy_json(track={"chords": [{**NOTE, "pitches": [60] * 1_100_000}]}): "over 1,048,576 notes",
+    muspy_json(track={"chords": [{**NOTE, "pitches": [60] * 2_100_000}]}): "or 2,000,000 values",
+    muspy_json(track={"name": "x" * 2**25}): "over 32 MB",
     b" " * (2**25 + 1): "over 32 MB",
 }
 
