@@ -39,7 +39,8 @@ from musegen.marks import Broken
 from musegen.score import Notes, Score, Track, changes
 
 MAX_OBJECTS = 250_000  # of JSON; a note is one
-MAX_VALUES = 2_000_000
+MAX_VALUES = 1_500_000
+MAX_CELLS = 2**22  # of an .npz file
 
 
 def parse_muspy(data: bytes, name: str) -> Score:
@@ -210,6 +211,8 @@ def parse_npz(data: bytes, name: str) -> Score:
             about = (track.get(key) for key in ("program", "is_drum", "name"))
             rolls.append(Roll(steps, pitches, values, *about))
             length = max(length, size)
+        if sum(len(roll.values) for roll in rolls) > MAX_CELLS:
+            raise Broken(f"over {MAX_CELLS:,} cells")
         resolution = info.get("resolution", info.get("beat_resolution"))
         tempo, downbeat = (
             _array(files[key]) if (key := f"{kind}.npy") in files else None
