@@ -8,10 +8,11 @@ from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from musegen.abc import MAX_QUARTERS
 from musegen.errors import InputError
-from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Notes, Score, Track, changes
+from musegen.score import DURATION, VELOCITY, Notes, Score, Track, changes
 
 MAX_TRACKS = 1024
 MAX_NOTES = 2**20
@@ -66,7 +67,7 @@ def assemble(
     ppq: int,
     parts: Sequence[Part],
     counts: Sequence[int],
-    rows: Notes,
+    columns: Sequence[NDArray[Any]],
     maps: Maps,
     recipe: Mapping[str, Any] | None,
     remarks: Sequence[str] = (),
@@ -77,19 +78,19 @@ def assemble(
         ppq: ticks in a quarter note.
         parts: what the tracks will be; those without notes are left out.
         counts: how many notes each part has.
-        rows: all notes [n, 4], part after part, in any order within a part; pitches and velocities
-            are in range, durations below 1 become 1.
+        columns: onsets, durations, pitches and velocities [n] of all notes, part after part, in any
+            order within a part; all in range but for durations, which become 1 at least.
         maps: tempi, metres, keys and markers.
         recipe: how the music was made.
         remarks: what there is to say already.
     """
-    duration = rows[:, DURATION]
+    onset, duration, pitch, velocity = columns
     short = 0
-    if np.minimum.reduce(duration, initial=1) < 1:
+    if len(duration) and duration.min() < 1:
         short = int(np.count_nonzero(duration < 1))
-        np.maximum(duration, 1, out=duration)
+        duration = np.maximum(duration, 1)
     bounds = list(accumulate(counts, initial=0))
-    rows = _in_order(rows, bounds)
+    rows = _in_order((onset, duration, pitch, velocity), bounds)
     rows.setflags(write=False)
     tracks = [
         Track.of_sorted(rows[start:end], *part)
@@ -113,18 +114,25 @@ def assemble(
     )
 
 
-def _in_order(rows: Notes, bounds: Sequence[int]) -> Notes:
-    """The rows between each two bounds as `as_notes` puts them; in many files they are so."""
-    key = rows[:, ONSET] << 7
-    key += rows[:, PITCH]
+def _in_order(columns: Sequence[NDArray[Any]], bounds: Sequence[int]) -> Notes:
+    """Columns as rows, those between two bounds as `as_notes` puts them; in many files they come
+    so."""
+    onset, _, pitch, _ = columns
+    key = onset.astype(np.int64)
+    key <<= 7
+    key += pitch
     for i, (start, end) in enumerate(pairwise(bounds)):
-        key[start:end] += i << 39
-    if np.count_nonzero(key[1:] > key[:-1]) >= len(key) - 1:
-        return rows
-    order = key.argsort(kind="stable")
-    rows, key = rows.take(order, axis=0), key[order]
+        part = key[start:end]
+        part += i << 39
     same = np.zeros(len(key) + 1, bool)
-    if np.count_nonzero(np.equal(key[1:], key[:-1], out=same[1:-1])):
+    if np.count_nonzero(key[1:] > key[:-1]) < len(key) - 1:
+        order = key.argsort(kind="stable")
+        key, columns = key[order], [column[order] for column in columns]
+        np.equal(key[1:], key[:-1], out=same[1:-1])
+    rows = np.empty((len(key), 4), np.int64)
+    for i, column in enumerate(columns):
+        rows[:, i] = column
+    if np.count_nonzero(same):
         at = np.flatnonzero(same[1:] | same[:-1])
         among = rows[at]
         rows[at] = among[np.lexsort((among[:, VELOCITY], among[:, DURATION], key[at]))]

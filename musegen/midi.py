@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,7 +26,7 @@ import numpy as np
 from musegen import abc, smf
 from musegen.assemble import Maps, Part, assemble, check_length, check_size, clean
 from musegen.errors import InputError, MusegenError
-from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Score
+from musegen.score import DURATION, ONSET, PITCH, Score
 from musegen.smf import DRUM_CHANNEL
 
 PPQ = 480
@@ -220,26 +221,28 @@ def _from_symusic(
     ppq = parsed.ticks_per_quarter
     check_size(name, len(parsed.tracks), parsed.note_num(), max(map(len, events)))
     check_length(name, parsed.end() if parsed.start() >= 0 else 2**31, ppq)
-    parts, counts = [], []
-    rows = np.empty((parsed.note_num(), 4), np.int64)
-    done = 0
+    parts, counts, notes = [], [], None
     for t in parsed.tracks:
         parts.append(Part(t.program, t.is_drum, clean(t.name)))
-        notes = t.notes.numpy()
-        counts.append(len(notes["time"]))
-        piece = rows[done : done + counts[-1]]
-        piece[:, ONSET] = notes["time"]
-        piece[:, DURATION] = notes["duration"]
-        piece[:, PITCH] = notes["pitch"]
-        piece[:, VELOCITY] = notes["velocity"]
-        done += counts[-1]
-    maps = Maps(
-        list(zip(*(c.tolist() for c in events[0].numpy().values()), strict=True)),
-        [(e.time, e.numerator, e.denominator) for e in events[1]],
-        [(e.time, e.key, e.tonality) for e in events[2]],
-        [(e.time, e.text) for e in events[3]],
-    )
-    return assemble(ppq, parts, counts, rows, maps, recipe, remarks)
+        counts.append(len(t.notes))
+        if notes is None:
+            notes = t.notes
+        else:
+            notes.extend(t.notes)  # arrays are made of all at once
+    named = notes.numpy() if notes is not None else dict.fromkeys(_COLUMNS, np.zeros(0, np.int32))
+    columns = [named[key] for key in _COLUMNS]
+    maps = Maps(*(list(map(get, e)) if e else [] for get, e in zip(_FIELDS, events, strict=True)))
+    return assemble(ppq, parts, counts, columns, maps, recipe, remarks)
+
+
+# How symusic names what we take from it.
+_COLUMNS = ("time", "duration", "pitch", "velocity")
+_FIELDS = (
+    attrgetter("time", "mspq"),
+    attrgetter("time", "numerator", "denominator"),
+    attrgetter("time", "key", "tonality"),
+    attrgetter("time", "text"),
+)
 
 
 def _find_recipe(data: bytes) -> Mapping[str, Any]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from musegen.abc import MAX_QUARTERS
 from musegen.assemble import Maps, Part, assemble, check_length, check_size, clean, counted
 from musegen.errors import InputError
-from musegen.score import Notes, Score
+from musegen.score import Score
 
 MAX_CHUNKS = 2**16 - 1  # a header can promise no more tracks
 DRUM_CHANNEL = 9
@@ -109,13 +109,13 @@ def parse(
     changes = max(len(maps.tempos), len(maps.metres), len(maps.keys), len(maps.markers))
     check_size(name, len(found.parts), len(found.onset), changes)
     check_length(name, max(found.ends, default=0), ppq, found.far)
-    rows, counts = _notes(found, pedal)
+    columns, counts = _notes(found, pedal)
     places = sorted(found.parts)
     parts = [Part(p, channel == DRUM_CHANNEL, found.names[t]) for t, channel, p in places]
     for mend, times in found.mends.items():
         where = f", the first at byte {found.cut:,}" if mend == CUT else ""
         remarks.append(counted(times, mend) + where)
-    return assemble(ppq, parts, counts, rows, maps, recipe, remarks)
+    return assemble(ppq, parts, counts, list(columns), maps, recipe, remarks)
 
 
 def _time_base(division: int) -> tuple[int, float, list[str]]:
@@ -300,9 +300,9 @@ def _meta(found: _Found, tick: int, kind: int, payload: bytes) -> None:
         maps.keys.append((tick, sharps - 256 * (sharps > 127), mode))
 
 
-def _notes(found: _Found, pedal: bool) -> tuple[Notes, list[int]]:
-    """The notes, all of them ended, part after part, and how many each part has; the parts are in
-    the order of track, channel and program.
+def _notes(found: _Found, pedal: bool) -> tuple[NDArray[Any], list[int]]:
+    """The notes as columns [4, n], all of them ended, part after part, and how many each part has;
+    the parts are in the order of track, channel and program.
     """
     places = sorted(found.parts)
     rank = {place: i for i, place in enumerate(places)}
@@ -310,9 +310,9 @@ def _notes(found: _Found, pedal: bool) -> tuple[Notes, list[int]]:
     order = part.argsort(kind="stable")
     part = part[order]
     track, channel, _ = np.array(places, np.int64).reshape(-1, 3)[part].T
-    rows = np.array([found.onset, found.duration, found.pitch, found.velocity], np.int64)
-    rows = rows.T[order]
-    onset, duration, pitch, _ = rows.T
+    columns = np.array([found.onset, found.duration, found.pitch, found.velocity], np.int64)
+    columns = columns[:, order]
+    onset, duration, pitch, _ = columns
     never = duration < 0
     if never.any():
         found.mends[OPEN] = int(never.sum())
@@ -327,7 +327,7 @@ def _notes(found: _Found, pedal: bool) -> tuple[Notes, list[int]]:
             held = np.minimum(_lifted(end[mine], c, found), following[mine])
             end[mine] = np.maximum(end[mine], held)
         duration[:] = end - onset
-    return rows, np.bincount(part, minlength=len(places)).tolist()
+    return columns, np.bincount(part, minlength=len(places)).tolist()
 
 
 def _next_onsets(group: NDArray[Any], onset: NDArray[Any]) -> NDArray[Any]:
