@@ -9,7 +9,8 @@ After the MusicXML 4.0 specification (W3C, 2021). What is decided here:
   end of the one before. Da capo and dal segno are not played.
 - A bar lasts as long as its metre says if a part fills it so, else as long as the music in it. A
   short first bar is a pickup: rests are put before it, so that bar lines are true.
-- A part becomes a track for each program in it; what is unpitched or on channel 10 is drums.
+- A part becomes a track for each program in it; what is unpitched or on channel 10 is drums. A part
+  that tells no program has the one that its name tells ("Violin II").
 """
 
 from __future__ import annotations
@@ -127,6 +128,8 @@ def _parts(root: Element) -> list[tuple[Element, list[Element]]]:
             for part in measure.findall("part"):
                 part.set("implicit", measure.get("implicit", "no"))
                 bars = parts.setdefault(part.get("id", ""), [])
+                if i * len(parts) > MAX_TAGS:
+                    raise Broken("too many parts for so many measures")
                 bars += [Element("measure") for _ in range(i - len(bars))] + [part]
     else:
         raise Broken(f"<{root.tag[:20]}> where a score belongs")

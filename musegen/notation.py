@@ -13,6 +13,7 @@ import numpy as np
 
 from musegen.abc import MAX_QUARTERS
 from musegen.marks import LONGEST, Broken, chord_label, clean, likely, metre, metronome, number
+from musegen.names import PROGRAMS
 from musegen.score import Notes
 
 # Columns of the notes as written: bar, tick in it, ticks, pitch, velocity, track, ends of a tie.
@@ -78,6 +79,12 @@ class _Instrument:
         self.is_drum |= element.findtext("midi-channel", "").strip() == "10"
 
 
+def program_of(name: str) -> int:
+    """The program whose name is in the part's, as in "Violin II" or "Clarinet in Bb"; else 0."""
+    found = [i for i, program in enumerate(PROGRAMS) if program.lower() in name.lower()]
+    return max(found, key=lambda i: len(PROGRAMS[i]), default=0)
+
+
 class Reader:
     """Walks over the measures of one part; `at` is the tick in the bar, exact."""
 
@@ -85,12 +92,13 @@ class Reader:
         """`entry` is the part's <score-part>."""
         self.piece, self.index = piece, index
         self.name = clean(entry.findtext("part-name"))
+        named = program_of(self.name) if entry.find(".//midi-program") is None else 0
         self.instruments: dict[str, _Instrument] = {}
         for e in entry.iter("score-instrument"):
-            self.instruments[e.get("id", "")] = _Instrument()
+            self.instruments[e.get("id", "")] = _Instrument(named)
         for e in entry.iter("midi-instrument"):
-            self.instruments.setdefault(e.get("id", ""), _Instrument()).read(e)
-        self.first = next(iter(self.instruments.values()), _Instrument())
+            self.instruments.setdefault(e.get("id", ""), _Instrument(named)).read(e)
+        self.first = next(iter(self.instruments.values()), _Instrument(named))
         self.notes: list[tuple[int, ...]] = []
         self.graces: list[list[tuple[int, int, int]]] = []
         self.loud: list[tuple[int, int, int]] = []  # bar, tick, velocity

@@ -383,6 +383,18 @@ def test_drums_programs_and_instruments() -> None:
     assert pitches == [[36, 42, 36], [72], [84], [74], [36, 38, 42, 38]]
 
 
+@pytest.mark.parametrize(
+    ("name", "program"),
+    [("Violin II", 40), ("VIOLONCELLO", 42), ("Clarinet in Bb", 71), ("Soprano", 0), ("", 0)],
+)
+def test_a_part_that_tells_no_program_has_the_one_of_its_name(name: str, program: int) -> None:
+    entry = f'<score-part id="P1"><part-name>{name}</part-name><score-instrument id="a"/>'
+    score = parse([bar(setup(), note("C4", 4))], entries=entry + "</score-part>")
+    assert score.tracks[0].program == program
+    said = "<midi-instrument id='a'><midi-program>7</midi-program></midi-instrument></score-part>"
+    assert parse([bar(setup(), note("C4", 4))], entries=entry + said).tracks[0].program == 6
+
+
 def test_dynamics_become_velocities() -> None:
     def mark(kind: str, sound: str = "") -> str:
         sign = f"<direction-type><dynamics><{kind}/></dynamics></direction-type>"
@@ -796,6 +808,12 @@ BROKEN = {
     "endless score": (document([bar(setup(), note("C4", 40_000))] * 2), "over 50,000 quarters"),
     "many bars": (document([bar()] * 50_001), "over 50,000 bars"),
     "many parts": (document(*[[bar()]] * 1025), "over 1,024 parts"),
+    "many parts by time": (
+        b"<score-timewise>"
+        + b"".join(b'<measure><part id="%d"/></measure>' % i for i in range(50_000))
+        + b"</score-timewise>",
+        "too many parts for so many measures",
+    ),
     "many repeats": (
         document([bar(setup(480), note("C4", 1)), *[bar(note("C4", 1), LATER)] * 20_000]),
         "over 50,000 bars with repeats",
