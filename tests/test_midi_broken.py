@@ -116,7 +116,12 @@ def test_no_permission(tmp_path: Path) -> None:
     one_sentence(caught.value, path)
 
 
-def test_a_huge_file_is_not_even_opened(tmp_path: Path) -> None:
+def test_files_without_an_end() -> None:
+    with pytest.raises(InputError, match="over 32 MB"):
+        midi.read("/dev/zero")
+
+
+def test_a_huge_file_is_not_read_whole(tmp_path: Path) -> None:
     path, peak = tmp_path / "huge.mid", peak_kb()
     with path.open("wb") as file:
         file.truncate(10 * 2**30)  # a hole: takes no room
