@@ -137,7 +137,7 @@ def _midi(data: bytes, name: str, pedal: bool, repair: bool) -> Score:
     recipe = _find_recipe(data)
     if parsed is not None and (whole or not small):
         if not whole:
-            lost = "the pedal is not heeded" if pedal else "some notes that never end are left out"
+            lost = "the pedal is not heeded" if pedal else "notes that never end may be left out"
             remarks.append(f"over {MAX_WALK >> 20} MB, too large to mend: {lost}")
         try:
             return _from_symusic(parsed, name, recipe, remarks)
