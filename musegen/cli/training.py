@@ -111,8 +111,8 @@ def train(
         with talk.bar(wanted.training.steps, "training") as bar:
             model = loop.train(
                 wanted,
-                dataset.load(folder, "train"),
-                dataset.load(folder, "valid"),
+                dataset.load(folder, "train", wanted.representation),
+                dataset.load(folder, "valid", wanted.representation),
                 out,
                 seed=seed,
                 device=device_here,
