@@ -33,10 +33,10 @@ from numpy.typing import NDArray
 
 from musegen import dataset, midi
 from musegen.prepare import prepare
+from musegen.prepare.windows import Settings
 from musegen.representations.pianoroll import Pianoroll, roll
 from musegen.representations.tracks import to_steps
 from musegen.score import ONSET, Notes
-from musegen.windows import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / "build" / "bench-data"

@@ -17,9 +17,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from musegen import tables
 from musegen.errors import InputError
-from musegen.prepare import VERSION
+from musegen.prepare import VERSION, tables
+from musegen.prepare.windows import Settings
 from musegen.representations.drums import Drums
 from musegen.representations.events import HIGHEST, LOWEST, STEPS_PER_QUARTER, Melody
 from musegen.representations.groove import PPQ, Groove
@@ -27,7 +27,6 @@ from musegen.representations.pianoroll import Pianoroll
 from musegen.representations.tracks import TRACK
 from musegen.representations.trio import Trio
 from musegen.score import DURATION, ONSET, PITCH, Notes
-from musegen.windows import Settings
 
 Windowed: TypeAlias = Melody | Drums | Groove | Trio | Pianoroll
 _MADE_OF: dict[str, tuple[type[Windowed], ...]] = {

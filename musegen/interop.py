@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from musegen import cells, formats
 from musegen.errors import InputError
+from musegen.formats import cells, toolkits
 from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Notes, Score, Track, changes
 
 if TYPE_CHECKING:
@@ -207,8 +207,8 @@ def _roll(notes: Notes, steps: int) -> NDArray[np.uint8]:
 
 
 def from_pypianoroll(multitrack: Multitrack) -> Score:
-    """The score of a pypianoroll.Multitrack, a tick a time step; see `musegen.cells` for how
-    cells become notes.
+    """The score of a pypianoroll.Multitrack, a tick a time step; see
+    `musegen.formats.cells` for how cells become notes.
 
     Raises:
         InputError: an array is not as pypianoroll wants it.
@@ -270,4 +270,4 @@ def from_muspy(music: Music) -> Score:
     Raises:
         InputError: a value is impossible, such as a pitch over 127.
     """
-    return formats.from_muspy(music.to_ordered_dict(deepcopy=False), "muspy.Music")
+    return toolkits.from_muspy(music.to_ordered_dict(deepcopy=False), "muspy.Music")

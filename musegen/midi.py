@@ -23,11 +23,11 @@ from typing import IO, Any
 
 import numpy as np
 
-from musegen import abc, smf
-from musegen.assemble import Maps, Part, assemble, check_length, check_size, clean
 from musegen.errors import InputError, MusegenError
+from musegen.formats import abc, smf
+from musegen.formats.assemble import Maps, Part, assemble, check_length, check_size, clean
+from musegen.formats.smf import DRUM_CHANNEL
 from musegen.score import DURATION, ONSET, PITCH, Score
-from musegen.smf import DRUM_CHANNEL
 
 PPQ = 480
 MAX_BYTES = 32 * 2**20
@@ -90,13 +90,13 @@ def read(
     if kind == "abc":  # not symusic's ABC reader: it shifts pickups and prints to standard output
         return abc.parse(data.decode("utf-8", "replace"), name)
     if kind == "musicxml":
-        from musegen import musicxml
+        from musegen.formats import musicxml
 
         return musicxml.parse(data, name)
     if kind in ("muspy", "npz"):
-        from musegen import formats
+        from musegen.formats import toolkits
 
-        return (formats.parse_muspy if kind == "muspy" else formats.parse_npz)(data, name)
+        return (toolkits.parse_muspy if kind == "muspy" else toolkits.parse_npz)(data, name)
     return _midi(data, name, pedal, repair)
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from musegen import abc
 from musegen.errors import InputError
+from musegen.formats import abc
 from musegen.segment import step_runs
 
 HEAD = "X:1\nT:Tune\nM:C|\nL:1/8\nK:C\n"

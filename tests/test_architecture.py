@@ -18,16 +18,18 @@ FILES = {
 
 # A module imports only those before it.
 ORDER = """
-version errors names score abc assemble archive marks notation musicxml cells formats smf
+version errors names score formats formats.abc formats.assemble formats.archive formats.marks
+formats.notation formats.musicxml formats.cells formats.toolkits formats.smf
 config midi
 representations.events representations.tracks representations.pianoroll representations.drums
 representations.trio representations.groove representations.chords representations.tuples
-representations interop segment metrics rollmetrics melody summary
-containers grid readers catalogue corpora windows
-shards workers cluster split tables prepare dataset leakage
+representations interop segment metrics metrics.rolls melody summary
+corpora.containers corpora.grid corpora.readers corpora.catalogue corpora
+prepare.windows prepare.shards prepare.workers prepare.cluster prepare.split prepare.tables prepare
+dataset prepare.leakage
 sampling layers models.musicvae models
 objectives objectives.variational objectives.adversarial objectives.diffusion
-presets cards pretrained distributed runs optimisation train lanes plot pipeline evaluate
+presets cards pretrained distributed runs optimisation train plot.lanes plot pipeline evaluate
 cli cli.common cli.music cli.training cli.data cli.look cli.main __main__
 """.split()  # noqa: SIM905
 # Conveniences of Score: loaded when called, and never by importing score.
@@ -38,16 +40,16 @@ ONLY = {
     "symusic": {"midi"},
     "mido": {"midi"},
     "matplotlib": {"plot"},
-    "music21": {"abc", "corpora"},
+    "music21": {"formats.abc", "corpora"},
     "muspy": {"interop"},
     "pypianoroll": {"interop"},
     "pretty_midi": {"interop"},
     "safetensors": {"pretrained"},
-    "distributed": {"cluster"},
+    "distributed": {"prepare.cluster"},
     "click": {"cli.common", "cli.music", "cli.training", "cli.data", "cli.look", "cli.main"},
 }
-NO_TORCH = ["score", "abc", "midi", "representations", "segment", "melody", "metrics", "corpora"]
-NO_TORCH += ["names", "rollmetrics", "summary", "lanes"]
+NO_TORCH = ["score", "formats", "midi", "representations", "segment", "melody", "metrics"]
+NO_TORCH += ["names", "summary", "interop", "corpora"]
 NO_TORCH += ["prepare", "dataset", "plot", "cards", "config", "cli"]
 
 

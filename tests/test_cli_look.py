@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from musegen import midi, plot
-from musegen.lanes import excerpt
+from musegen.plot.lanes import excerpt
 
 BAND, CHORALE = "freedoom_1_d_e1m1.mid", "bach_bwv66_6.mid"
 

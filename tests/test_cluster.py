@@ -105,7 +105,7 @@ def test_a_poisonous_file_is_set_aside(cluster: Any, music: Path, tmp_path: Path
 
 
 def test_nothing_there(tmp_path: Path, samples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("musegen.cluster._PATIENCE", 0.3)
+    monkeypatch.setattr("musegen.prepare.cluster._PATIENCE", 0.3)
     with pytest.raises(MusegenError, match="no Dask scheduler answers there"):
         prepare.prepare([samples], tmp_path / "out", cluster="tcp://127.0.0.1:9")
     with pytest.raises(MusegenError, match="no Dask scheduler answers there"):

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musegen import containers
-from musegen.containers import Member, load, members
+from musegen.corpora import containers
+from musegen.corpora.containers import Member, load, members
 from musegen.errors import InputError
 
 Files = dict[str, bytes]

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from musegen import corpora, midi, readers
-from musegen.catalogue import CORPORA
-from musegen.corpora import Reject, Song
+from musegen import corpora, midi
+from musegen.corpora import Reject, Song, readers
+from musegen.corpora.catalogue import CORPORA
 from musegen.errors import InputError
 from musegen.score import Score, Track
 

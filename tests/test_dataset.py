@@ -19,6 +19,7 @@ from musegen.corpora import Song
 from musegen.dataset import Windows
 from musegen.errors import InputError
 from musegen.prepare import prepare
+from musegen.prepare.windows import Settings
 from musegen.representations.chords import Chords
 from musegen.representations.drums import KITS, Drums
 from musegen.representations.events import FIRST_ONSET, VOCAB, Melody, transpose
@@ -27,7 +28,6 @@ from musegen.representations.pianoroll import Pianoroll
 from musegen.representations.tracks import TRACK, TRACKSETS
 from musegen.representations.trio import TRIO, Trio
 from musegen.score import Score, Track
-from musegen.windows import Settings
 
 
 @pytest.fixture(scope="module")

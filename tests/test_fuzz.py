@@ -56,7 +56,7 @@ def test_real_files_mutated(suffix: str) -> None:
         data, other = random.choice(files()[suffix]), random.choice(files()[suffix])
         start, peak = time.process_time(), peak_kb()
         read_or_refused(mutate(data, random, other), f"x.{suffix}", **how)
-        assert time.process_time() - start < 2
+        assert time.process_time() - start < 30
         assert peak_kb() - peak < 2**20
 
     for data in files()[suffix]:
@@ -74,5 +74,5 @@ def test_what_once_broke_something(path: Path) -> None:
     for how in ({}, {"pedal": True}, {"repair": False}):
         start, peak = time.process_time(), peak_kb()
         read_or_refused(path.read_bytes(), path.name, **how)
-        assert time.process_time() - start < 2
+        assert time.process_time() - start < 30
         assert peak_kb() - peak < 2**20

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import normal_scores, one_track
 
-from musegen import grid, midi
-from musegen.grid import find_grid, on_beats, regrid
+from musegen import midi
+from musegen.corpora import grid
+from musegen.corpora.grid import find_grid, on_beats, regrid
 from musegen.score import Score, Track
 
 # Performed music: beat i at a known time, notes at known beats.

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import normal_scores
 
-from musegen.lanes import (
+from musegen.plot.lanes import (
     COLOURS,
     DRUM_COLOUR,
     DRUM_ROW,

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from musegen import corpora, leakage
+from musegen import corpora
 from musegen.corpora import Song
 from musegen.errors import InputError
-from musegen.leakage import Leak, measure
-from musegen.prepare import prepare
+from musegen.prepare import leakage, prepare
+from musegen.prepare.leakage import Leak, measure
+from musegen.prepare.windows import Settings
 from musegen.score import DURATION, ONSET, PITCH, Score, Track
-from musegen.windows import Settings
 
 
 def tune(seed: int, key: int = 0, bars: int = 8, tail: int | None = None) -> Score:

@@ -16,7 +16,7 @@ from strategies import one_track
 
 from musegen import midi, plot
 from musegen.errors import InputError, MusegenError
-from musegen.lanes import DRUM_ROW, lanes
+from musegen.plot.lanes import DRUM_ROW, lanes
 from musegen.score import Score, Track
 
 TUNE = one_track([(0, 480, 60, 80), (480, 960, 67, 120), (1920, 480, 59, 1)])

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from strategies import one_track
 
-from musegen import corpora, dataset, shards, tables
+from musegen import corpora, dataset
 from musegen.corpora import Entry, Reject, Song
 from musegen.errors import InputError, MusegenError
-from musegen.prepare import prepare
+from musegen.prepare import prepare, shards, tables
+from musegen.prepare.split import PARTS, normal_titles
+from musegen.prepare.windows import Settings
 from musegen.score import Score, Track
-from musegen.split import PARTS, normal_titles
-from musegen.windows import Settings
 
 Prepare = Callable[..., dict[str, Any]]
 
@@ -549,7 +549,7 @@ def test_a_folder_that_cannot_be_read_is_told(
     def refuse(folder: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("musegen.containers._listed", refuse)
+    monkeypatch.setattr("musegen.corpora.containers._listed", refuse)
     done = cli("prepare", samples, "-o", tmp_path / "out")
     assert done.code == 3
     assert done.err == f"musegen: {samples}: cannot be read (Permission denied)\n"

@@ -12,8 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from musegen import corpora, midi
-from musegen.catalogue import CORPORA
 from musegen.corpora import Entry, Reject, Song
+from musegen.corpora.catalogue import CORPORA
 from musegen.score import Score, Track
 
 

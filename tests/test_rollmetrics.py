@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import normal_scores
 
-from musegen import midi, rollmetrics
-from musegen.rollmetrics import BarStatistics, measure
+from musegen import midi
+from musegen.metrics import rolls
+from musegen.metrics.rolls import BarStatistics, measure
 from musegen.score import Score, Track
 
 BEAT, BAR = 24, 96
@@ -38,7 +39,7 @@ def values(metric: str, mode: str, *tracks: np.ndarray, **rest: Any) -> Any:
 # By hand.
 
 
-@pytest.mark.parametrize("mode", rollmetrics.MODES)
+@pytest.mark.parametrize("mode", rolls.MODES)
 def test_empty_bars_are_counted_over_all_bars(mode: str) -> None:
     played = roll((0, 1, 5), (3 * BAR - 1, 2, 5), bars=5)  # sounds in bars 1, 3 and 4
     silent = roll(bars=5)
@@ -92,7 +93,7 @@ def test_onsets_tell_repeated_notes_from_held_ones() -> None:
     assert measure(held[None], BEAT, drums=[0]).values["DP"].tolist() == [[1]]
 
 
-@pytest.mark.parametrize("mode", rollmetrics.MODES)
+@pytest.mark.parametrize("mode", rolls.MODES)
 def test_polyphony_is_two_pitches_or_more(mode: str) -> None:
     voices = roll((0, 24, 10), (0, 12, 20), (6, 3, 30), (90, 6, 10))
     assert values("PP", mode, voices) == [12 / 96]
@@ -102,7 +103,7 @@ def test_polyphony_is_two_pitches_or_more(mode: str) -> None:
 def test_drums_on_sixteenths() -> None:
     def pattern(*hits: int) -> dict[str, float]:
         track = roll(*((hit, 1, 30) for hit in hits))[None]
-        names = rollmetrics.MODES
+        names = rolls.MODES
         return {m: measure(track, BEAT, drums=[0], mode=m).values["DP"].item() for m in names}
 
     found = pattern(0, 24, 7, 3)  # on, on, a step beside, between two sixteenths
@@ -211,7 +212,7 @@ def by_loops(cells: np.ndarray, beat: int, bar: int, drums: set[int], mode: str)
     time, pitches = cells.shape[2:]
     pairs = list(combinations([i for i in range(cells.shape[1]) if i not in drums], 2))
     width = {"paper": -(-pitches // 12), "paper-binary": pitches // 12 + 1}.get(mode)
-    found: dict[str, list] = {m: [] for m in (*rollmetrics.TRACK_METRICS, "TD")}
+    found: dict[str, list] = {m: [] for m in (*rolls.TRACK_METRICS, "TD")}
     for song in cells:
         for start in range(0, time, bar):
             rows: dict[str, list] = {m: [] for m in found}
@@ -272,7 +273,7 @@ def by_loops(cells: np.ndarray, beat: int, bar: int, drums: set[int], mode: str)
 
 @given(
     st.integers(0, 2**32),
-    st.sampled_from(sorted(rollmetrics.MODES)),
+    st.sampled_from(sorted(rolls.MODES)),
     st.sampled_from([8, 16]),
     st.sampled_from([13, 24]),
 )
@@ -288,7 +289,7 @@ def test_measure_is_the_definitions(seed: int, mode: str, beat: int, pitches: in
         assert found.values[metric] == pytest.approx(np.array(rows), nan_ok=True, abs=1e-6), metric
 
 
-@given(st.integers(0, 2**32), st.sampled_from(sorted(rollmetrics.MODES)))
+@given(st.integers(0, 2**32), st.sampled_from(sorted(rolls.MODES)))
 def test_many_rolls_are_each_alone(seed: int, mode: str) -> None:
     cells = np.random.default_rng(seed).random((3, 2, 64, 12)) < 0.1
     together = measure(cells, 8, mode=mode)
@@ -304,13 +305,13 @@ def test_large_sets_are_measured_in_parts(monkeypatch: pytest.MonkeyPatch) -> No
     onsets = cells & (np.random.default_rng(1).random(cells.shape) < 0.5)
     whole = measure(cells, 8, onsets=onsets)
     sizes: list[int] = []
-    part = rollmetrics._measure
+    part = rolls._measure
 
     def watched(active: np.ndarray, *rest: Any) -> Any:
         sizes.append(len(active))
         return part(active, *rest)
 
-    monkeypatch.setattr(rollmetrics, "_measure", watched)
+    monkeypatch.setattr(rolls, "_measure", watched)
     big = measure(np.broadcast_to(cells[:1], (9, 2, 32, 12)).repeat(6000, axis=0), 8)
     assert len(sizes) > 1
     assert sum(sizes) == 54000
@@ -429,7 +430,7 @@ def test_of_a_score_in_its_own_bars() -> None:
     lead = Track([(0, 480, 60, 80), (480, 480, 60, 80), (1440, 960, 72, 80)], name="Lead")
     kit = Track([(0, 5, 36, 80), (130, 900, 38, 80)], is_drum=True)
     score = Score((lead, kit, Track()), ppq=480, metres=((0, 3, 4), (1440, 2, 4)), length=4320)
-    found = rollmetrics.of_score(score)
+    found = rolls.of_score(score)
     assert found.names == ("Lead", "track 2", "track 3")
     assert found.values["EB"].T.tolist() == [[0, 0, 1, 1], [0, 1, 1, 1], [1, 1, 1, 1]]
     assert found.mean("UPC").tolist()[0] == 1
@@ -437,7 +438,7 @@ def test_of_a_score_in_its_own_bars() -> None:
     assert found.mean("DP")[1] == 0.5  # one at 6.5 steps, half up 7
     assert found.dead() == ("track 3",)
     assert found.pairs == ((0, 2),)
-    paper = rollmetrics.of_score(score, "paper")
+    paper = rolls.of_score(score, "paper")
     assert paper.values["UPC"][:2, 0].tolist() == [1, 1]
     assert paper.mean("DP")[1] == 1.3 / 2
 
@@ -445,22 +446,22 @@ def test_of_a_score_in_its_own_bars() -> None:
 def test_published_code_knows_84_pitches() -> None:
     score = Score((Track([(0, 480, 23, 80), (1920, 480, 24, 80), (3840, 480, 107, 80)]),))
     high = Score((Track([(0, 480, 24, 80), (1920, 480, 108, 80)]),))
-    assert rollmetrics.of_score(score).mean("EB") == [0]
-    assert rollmetrics.of_score(score, "paper").values["EB"].ravel().tolist() == [1, 0, 0]
-    assert rollmetrics.of_score(high, "paper").values["EB"].ravel().tolist() == [0, 1]
+    assert rolls.of_score(score).mean("EB") == [0]
+    assert rolls.of_score(score, "paper").values["EB"].ravel().tolist() == [1, 0, 0]
+    assert rolls.of_score(high, "paper").values["EB"].ravel().tolist() == [0, 1]
 
 
 @settings(max_examples=20)
 @given(normal_scores())
 def test_any_score_is_measured(score: Score) -> None:
-    found = rollmetrics.of_score(score, beat=4)
+    found = rolls.of_score(score, beat=4)
     bars = np.unique(score.bar_lines() * 8 // score.ppq)
     assert 1 <= len(found.values["EB"]) <= len(bars)
     assert ((found.values["EB"] == 0).any(axis=0)).all()
 
 
 def test_a_real_band(samples: Path) -> None:
-    found = rollmetrics.of_score(midi.read(samples / "freedoom_1_d_e1m1.mid"))
+    found = rolls.of_score(midi.read(samples / "freedoom_1_d_e1m1.mid"))
     assert len(found.values["EB"]) == 72
     assert found.dead() == ()
     assert 0.9 < found.mean("DP")[-1] < 1
@@ -475,7 +476,7 @@ def test_self_similarity_by_hand() -> None:
     cells[0, 0:4, 0] = 90  # four cells
     cells[0, 4:6, 0] = 10  # two of them
     cells[1, 8:12, 0] = 90  # the same on the other track
-    found = rollmetrics.self_similarity(cells, 4)
+    found = rolls.self_similarity(cells, 4)
     half = 2 / np.sqrt(4 * 2)
     expected = [
         [1, half, 0, 0, 0],
@@ -490,14 +491,14 @@ def test_self_similarity_by_hand() -> None:
 def test_self_similarity_of_bars_of_different_lengths() -> None:
     cells = np.zeros((7, 2), bool)
     cells[[0, 1, 3, 4], 1] = True
-    assert rollmetrics.self_similarity(cells, [0, 3, 7]) == pytest.approx(np.ones((2, 2)))
-    assert rollmetrics.self_similarity(np.eye(3, dtype=bool), 1) == pytest.approx(np.eye(3))
+    assert rolls.self_similarity(cells, [0, 3, 7]) == pytest.approx(np.ones((2, 2)))
+    assert rolls.self_similarity(np.eye(3, dtype=bool), 1) == pytest.approx(np.eye(3))
 
 
 @given(st.integers(0, 2**32))
 def test_self_similarity_is_symmetric_and_a_share(seed: int) -> None:
     cells = np.random.default_rng(seed).random((2, 24, 5)) < 0.2
-    found = rollmetrics.self_similarity(cells, 4)
+    found = rolls.self_similarity(cells, 4)
     assert np.array_equal(found, found.T)
     assert np.diag(found) == pytest.approx(np.ones(6))
     assert (found >= 0).all()

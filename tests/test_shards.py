@@ -26,11 +26,12 @@ from hypothesis import strategies as st
 from test_prepare import contents, make_up, many, song, walk
 from tiny import SAMPLES
 
-from musegen import corpora, prepare, shards, workers
+from musegen import corpora, prepare
 from musegen.corpora import Entry, Reject, Song
 from musegen.errors import MusegenError
-from musegen.shards import Task, process_shard
-from musegen.windows import Settings
+from musegen.prepare import shards, workers
+from musegen.prepare.shards import Task, process_shard
+from musegen.prepare.windows import Settings
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes in /proc")
 

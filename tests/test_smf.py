@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from strategies import END, NOTE, meta, normal_scores, smf
 
 from musegen import midi
-from musegen import smf as reader
 from musegen.errors import InputError
+from musegen.formats import smf as reader
 from musegen.score import Score
 
 C = [[0, 480, 60, 64]]  # the note of NOTE, a quarter long

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from musegen import split as module
-from musegen.split import COMMON, Songs, clusters, split
-from musegen.windows import SKETCH
+from musegen.prepare import split as module
+from musegen.prepare.split import COMMON, Songs, assign, clusters
+from musegen.prepare.windows import SKETCH
 
 
 def songs(shapes: list[set[int]], marks: list[set[int]] | None = None, **more: object) -> Songs:
@@ -91,23 +91,23 @@ def test_clusters_with_a_sample_are_for_testing() -> None:
     made = songs([{1, 2}, {1, 2}, {7}], sample=np.array([False, True, False]))
     names = clusters(made)
     assert names[0] == names[1] == b"sample-" + min(made.digest[:2])
-    assert split(names, made, (0.0, 0.0)).tolist() == [2, 2, 0]
+    assert assign(names, made, (0.0, 0.0)).tolist() == [2, 2, 0]
 
 
 @given(st.integers(1, 60), st.sampled_from([0.0, 0.01, 0.3]), st.sampled_from([0.0, 0.01, 0.3]))
 def test_each_part_that_is_asked_for_gets_a_cluster(n: int, valid: float, test: float) -> None:
     made = songs([{i} for i in range(n)])
     names = clusters(made)
-    part = split(names, made, (valid, test))
+    part = assign(names, made, (valid, test))
     assert set(part.tolist()) <= {0, 1, 2}
     if n >= 3:
         assert (part == 1).any() == (valid > 0)
         assert (part == 2).any() == (test > 0)
-    assert np.array_equal(part, split(names[::-1], made, (valid, test))[::-1])
+    assert np.array_equal(part, assign(names[::-1], made, (valid, test))[::-1])
 
 
 def test_the_split_of_the_corpus_goes_before_ours() -> None:
     given_ = np.array([0, 1, 2, -1, 2, 0])
     made = songs([{1}, {2}, {3}, {4}, {5, 6}, {5, 6}], part=given_)
-    part = split(clusters(made), made, (0.0, 0.0))
+    part = assign(clusters(made), made, (0.0, 0.0))
     assert part.tolist() == [0, 1, 2, 0, 2, 2]  # what is one tune stays out of training

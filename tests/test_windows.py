@@ -17,11 +17,11 @@ from strategies import normal_scores, one_track
 from tiny import SAMPLES
 
 from musegen import midi
+from musegen.prepare.windows import KINDS, SKETCH, Cut, Settings, check, cut
 from musegen.representations.drums import KITS
 from musegen.representations.tracks import TRACKSETS
 from musegen.score import Score, Track
 from musegen.segment import bar_runs, pick_melody
-from musegen.windows import KINDS, SKETCH, Cut, Settings, check, cut
 
 BAR = 1920
 LOOSE = Settings("band", 2, 1, "lpd5", min_tracks=0)

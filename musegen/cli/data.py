@@ -62,7 +62,7 @@ def prepare(
       musegen prepare bands -o data/band --kind band --tracks lpd5 --bars 4
     """
     from musegen.prepare import prepare as run
-    from musegen.windows import Settings
+    from musegen.prepare.windows import Settings
 
     talk = Talk(quiet, as_json)
     with talk.bar(0, "reading") as bar:
@@ -160,7 +160,7 @@ def leakage(folder: str, seed: int, as_json: bool, quiet: bool) -> None:
     Examples:
       musegen leakage data/melody
     """
-    from musegen.leakage import measure
+    from musegen.prepare.leakage import measure
 
     talk = Talk(quiet, as_json)
     leaks = measure(folder, seed=seed)

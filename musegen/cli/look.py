@@ -155,7 +155,8 @@ def info(file: str, metrics: bool, pedal: bool, as_json: bool, quiet: bool) -> N
     if Path(file).is_dir() or (not Path(file).exists() and file in _shipped()):
         _info_of_folder(talk, file)
         return
-    from musegen import rollmetrics, summary
+    from musegen import summary
+    from musegen.metrics import rolls
 
     score = read_score(file, pedal=pedal)
     told = summary.summarise(score)
@@ -164,7 +165,7 @@ def info(file: str, metrics: bool, pedal: bool, as_json: bool, quiet: bool) -> N
         if not any(map(len, score.tracks)):
             raise InputError(file, "has no notes to measure")
         try:
-            bars = rollmetrics.of_score(score)
+            bars = rolls.of_score(score)
         except ValueError as error:
             raise InputError(file, f"cannot be measured: {error}") from error
         told["metrics"] = bars.as_dict()
@@ -250,7 +251,7 @@ def plot(
     from dataclasses import replace
 
     from musegen import plot as drawing
-    from musegen.lanes import excerpt
+    from musegen.plot.lanes import excerpt
 
     talk = Talk(quiet, as_json)
     if file == "-" and out is None:

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from musegen.errors import MusegenError
-from musegen.shards import ATTEMPTS, LIMIT, Task, process_shard
-from musegen.windows import Settings
+from musegen.prepare.shards import ATTEMPTS, LIMIT, Task, process_shard
+from musegen.prepare.windows import Settings
 
 _PATIENCE = 10  # seconds for the scheduler to answer
 _AHEAD = 2  # shards at the cluster for each of its threads

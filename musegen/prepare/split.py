@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from musegen import corpora, shards
-from musegen.windows import SKETCH
+from musegen import corpora
+from musegen.prepare import shards
+from musegen.prepare.windows import SKETCH
 
 PARTS = ("train", "valid", "test")
 COMMON = 50  # a shape that more songs have tells nothing
@@ -191,7 +192,7 @@ def _sharing(
     return np.concatenate(found)
 
 
-def split(
+def assign(
     names: NDArray[np.bytes_], songs: Songs, held_out: tuple[float, float]
 ) -> NDArray[np.int64]:
     """The index in `PARTS` of each song, from the hash of its cluster or the split of its corpus.

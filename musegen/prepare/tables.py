@@ -18,9 +18,9 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from musegen import shards
-from musegen.split import PARTS, Songs
-from musegen.windows import KINDS, Settings, tracks_of
+from musegen.prepare import shards
+from musegen.prepare.split import PARTS, Songs
+from musegen.prepare.windows import KINDS, Settings, tracks_of
 
 _BATCH = 2**23  # hashes looked at together
 F = TypeVar("F", bound="_File")

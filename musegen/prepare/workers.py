@@ -13,8 +13,8 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from musegen.errors import MusegenError
-from musegen.shards import ATTEMPTS, LIMIT, Task, process_shard
-from musegen.windows import Settings
+from musegen.prepare.shards import ATTEMPTS, LIMIT, Task, process_shard
+from musegen.prepare.windows import Settings
 
 
 def run(

@@ -11,8 +11,17 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from musegen.abc import MAX_QUARTERS
-from musegen.marks import LONGEST, Broken, chord_label, clean, likely, metre, metronome, number
+from musegen.formats.abc import MAX_QUARTERS
+from musegen.formats.marks import (
+    LONGEST,
+    Broken,
+    chord_label,
+    clean,
+    likely,
+    metre,
+    metronome,
+    number,
+)
 from musegen.names import PROGRAMS
 from musegen.score import Notes
 

@@ -4,7 +4,7 @@ Dataset (Dong et al., AAAI 2018).
 muspy: notes, chords, maps and names are taken as they are, barlines where no metre is given, and
 annotations of the groups "marker" and "chord" as the score's own.
 
-pypianoroll: see `musegen.cells` for how rolls become notes.
+pypianoroll: see `musegen.formats.cells` for how rolls become notes.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from musegen import archive
-from musegen.abc import MAX_QUARTERS
-from musegen.cells import (
+from musegen.errors import InputError
+from musegen.formats import archive
+from musegen.formats.abc import MAX_QUARTERS
+from musegen.formats.cells import (
     MAX_NOTES,
     MAX_PPQ,
     MAX_TEMPO,
@@ -34,8 +35,7 @@ from musegen.cells import (
     metres_of,
     whole,
 )
-from musegen.errors import InputError
-from musegen.marks import Broken
+from musegen.formats.marks import Broken
 from musegen.score import Notes, Score, Track, changes
 
 MAX_OBJECTS = 250_000  # of JSON; a note is one

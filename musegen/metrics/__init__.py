@@ -2,7 +2,7 @@
 
 Functions take notes in steps of the grid: rows (onset, duration, pitch, velocity), sorted as a
 track's. Every definition, with its source and what published code does instead, is in
-docs/metrics.md; statistics of multi-track pianorolls are in `musegen.rollmetrics`.
+docs/metrics.md; statistics of multi-track pianorolls are in `musegen.metrics.rolls`.
 
 References:
     Mogren, C-RNN-GAN (2016). Yang and Lerch, On the evaluation of generative models in music

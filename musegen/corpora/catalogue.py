@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from musegen import readers
-from musegen.readers import Entry, Song
+from musegen.corpora import readers
+from musegen.corpora.readers import Entry, Song
 
 MIDI = r"(?i)\.(midi?|kar|rmi)$"
 ANY = r"(?i)\.(midi?|kar|rmi|abc|musicxml|xml|mxl|json|npz)$"

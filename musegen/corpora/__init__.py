@@ -14,11 +14,11 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from musegen import containers, readers
-from musegen.catalogue import CORPORA, Corpus
-from musegen.containers import Member
+from musegen.corpora import containers, readers
+from musegen.corpora.catalogue import CORPORA, Corpus
+from musegen.corpora.containers import Member
+from musegen.corpora.readers import Entry, Reject, Song
 from musegen.errors import InputError
-from musegen.readers import Entry, Reject, Song
 
 __all__ = ["CORPORA", "SAMPLE_TITLES", "Corpus", "Entry", "Reject", "Song"]
 __all__ += ["at_hand", "entries", "read", "songs"]
@@ -36,7 +36,7 @@ SAMPLE_TITLES = (
     "ranting highlandman",
     "white cockade",
 )
-BANDS = Path(__file__).parents[1] / "data" / "bands"  # in a checkout, not in the wheel
+BANDS = Path(__file__).parents[2] / "data" / "bands"  # in a checkout, not in the wheel
 PEEK = 10_000  # files to look at for the marks of a named corpus ...
 PEEK_BYTES = 2**25  # ... but not more than this, where looking is reading
 

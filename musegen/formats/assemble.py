@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from musegen.abc import MAX_QUARTERS
 from musegen.errors import InputError
+from musegen.formats.abc import MAX_QUARTERS
 from musegen.score import DURATION, VELOCITY, Notes, Score, Track, changes
 
 MAX_TRACKS = 1024

@@ -25,11 +25,11 @@ from xml.etree.ElementTree import Element
 import numpy as np
 from numpy.typing import NDArray
 
-from musegen import archive
-from musegen.abc import MAX_QUARTERS
 from musegen.errors import InputError
-from musegen.marks import Broken, number
-from musegen.notation import (
+from musegen.formats import archive
+from musegen.formats.abc import MAX_QUARTERS
+from musegen.formats.marks import Broken, number
+from musegen.formats.notation import (
     AT,
     BAR,
     LOUD,

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from musegen import shards
 from musegen.errors import InputError
+from musegen.prepare import shards
+from musegen.prepare.split import PARTS
+from musegen.prepare.windows import KINDS
 from musegen.representations.tracks import TRACK
 from musegen.score import PITCH
-from musegen.split import PARTS
-from musegen.windows import KINDS
 
 DRAWS = 5  # random splits that are averaged
 

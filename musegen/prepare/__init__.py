@@ -1,8 +1,8 @@
 """Songs to a prepared folder, in two stages that may be stopped at any moment.
 
-The first makes shards of windows (`musegen.shards`), in processes of this machine or on a cluster.
-The second puts variants of a tune into one part of the split (`musegen.split`), drops what is there
-twice, and writes the tables. See docs/prepare.md.
+The first makes shards of windows (`musegen.prepare.shards`), in processes of this machine or on a
+cluster. The second puts variants of a tune into one part of the split (`musegen.prepare.split`),
+drops what is there twice, and writes the tables. See docs/prepare.md.
 
 A prepared folder holds `plan.json` (what was asked for), `shards/`, for each part of the split
 (train, valid, test) `PART.notes.npy` (int16 [m, 4 or 5]: onset, duration, pitch, velocity and, in
@@ -27,13 +27,14 @@ from typing import Any
 
 import numpy as np
 
-from musegen import corpora, shards, tables
-from musegen.cluster import run as run_there
+from musegen import corpora
 from musegen.errors import InputError, MusegenError
-from musegen.shards import ENTRIES, Task
-from musegen.split import PARTS, clusters, collect, split
-from musegen.windows import KINDS, Settings, check, drums_of
-from musegen.workers import run as run_here
+from musegen.prepare import shards, tables
+from musegen.prepare.cluster import run as run_there
+from musegen.prepare.shards import ENTRIES, Task
+from musegen.prepare.split import PARTS, assign, clusters, collect
+from musegen.prepare.windows import KINDS, Settings, check, drums_of
+from musegen.prepare.workers import run as run_here
 
 VERSION = 2
 Report = Callable[[int, "int | None"], None]
@@ -250,7 +251,7 @@ def _reduced(folder: Path, n: int, settings: Settings, plan: dict[str, Any]) -> 
     if plan["everything"]:
         part = np.full(len(names), PARTS.index(plan["everything"]))
     else:
-        part = split(names, songs, plan["held_out"])
+        part = assign(names, songs, plan["held_out"])
     steps = KINDS[settings.kind].steps
     identities = [shards.about(path)["identity"] for path in paths]
     manifest = plan | {

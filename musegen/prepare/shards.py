@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from musegen import corpora
 from musegen.corpora import Entry, Reject
 from musegen.errors import MusegenError
-from musegen.windows import Cut, Settings, cut, tracks_of
+from musegen.prepare.windows import Cut, Settings, cut, tracks_of
 
 ENTRIES = 32  # entries in a shard
 LIMIT = 20.0  # seconds for an entry

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from musegen.errors import InputError
-from musegen.lanes import COLOURS, Lane, bars_a_row, colour, excerpt, label, lanes, octaves
 from musegen.midi import write_atomic
 from musegen.names import drum_name, instrument_name, plain
+from musegen.plot.lanes import COLOURS, Lane, bars_a_row, colour, excerpt, label, lanes, octaves
 from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Score
 
 KINDS = (".png", ".svg")

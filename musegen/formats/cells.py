@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from musegen.abc import MAX_QUARTERS
 from musegen.errors import InputError
-from musegen.marks import LONGEST, Broken
+from musegen.formats.abc import MAX_QUARTERS
+from musegen.formats.marks import LONGEST, Broken
 from musegen.score import Notes, Score, Track, metre_map
 
 MAX_TRACKS = 1024

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from musegen.abc import MAX_QUARTERS
+from musegen.formats.abc import MAX_QUARTERS
 from musegen.score import DURATION, ONSET, PITCH, Score
 
 PPQ = 480

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from musegen.abc import MAX_QUARTERS
-from musegen.assemble import Maps, Part, assemble, check_length, check_size, clean, counted
 from musegen.errors import InputError
+from musegen.formats.abc import MAX_QUARTERS
+from musegen.formats.assemble import Maps, Part, assemble, check_length, check_size, clean, counted
 from musegen.score import Score
 
 MAX_CHUNKS = 2**16 - 1  # a header can promise no more tracks

@@ -12,8 +12,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from musegen import containers, grid, midi, musicxml
+from musegen import midi
+from musegen.corpora import containers, grid
 from musegen.errors import InputError
+from musegen.formats import musicxml
 from musegen.score import ONSET, PITCH, Score
 
 HOPELESS = 0.5  # a band song with fewer of its onsets on any grid of sixteenths is set aside
