@@ -40,7 +40,7 @@ demo: $(VENV)/.demo
 
 test: lint
 	@echo "== Tests"
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(VENV)/.dev
 	@echo "== Lint and types"
