@@ -20,8 +20,7 @@ from musegen.midi import write_atomic
 if TYPE_CHECKING:
     from torch import nn
 
-    from musegen.models.musicvae import MusicVAE
-    from musegen.representations.events import Melody
+    from musegen.dataset import Windowed
 
 SHIPPED = Path(__file__).parent / "bundles"
 DEFAULT = "melody-2bar"
@@ -48,14 +47,20 @@ class Bundle:
     """
 
     name: str
-    model: MusicVAE
-    representation: Melody
+    model: Any
+    representation: Any
     info: Mapping[str, Any] = field(default_factory=dict)
 
 
 def names() -> list[str]:
     """The shipped bundles."""
     return sorted(p.parent.name for p in SHIPPED.glob("*/config.json"))
+
+
+def verbs(name: str | Path) -> list[str]:
+    """What a bundle can do, without loading its weights."""
+    told: list[str] = read_config(locate(name))["info"].get("verbs", [])
+    return told
 
 
 def locate(name: str | Path) -> Path:
@@ -104,7 +109,6 @@ def load(name: str | Path = DEFAULT) -> Bundle:
     import safetensors.torch
 
     from musegen.models import FAMILIES
-    from musegen.representations.events import VOCAB, Melody
 
     folder = locate(name)
     config = read_config(folder)
@@ -120,20 +124,34 @@ def load(name: str | Path = DEFAULT) -> Bundle:
         model = network(from_dict(sizes_of, config["model"]))
         held = {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
         model.load_state_dict(held, strict=True, assign=True)
-        representation = from_dict(Melody, config["representation"])
-        sizes = (model.config.steps, model.config.vocab)
-        if sizes != (representation.steps, VOCAB):
-            raise ValueError(f"{sizes} steps and symbols, not {(representation.steps, VOCAB)}")
+        representation = _representation(config["representation"])
+        for size in ("steps", "vocab"):
+            mine, theirs = (getattr(one, size, None) for one in (representation, model.config))
+            if None not in (mine, theirs) and mine != theirs:
+                raise ValueError(f"{theirs} {size}, not {mine}")
     except (OSError, ValueError, IndexError, RuntimeError, safetensors.SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"{folder}: broken bundle ({reason}); get it again") from None
     return Bundle(folder.name, model.eval().requires_grad_(False), representation, config["info"])
 
 
+def _representation(data: dict[str, Any]) -> Windowed:
+    """A representation from its fields and its class as "kind"."""
+    from musegen.representations import REPRESENTATIONS
+
+    kinds = {kind.__name__: kind for kind in REPRESENTATIONS.values()}
+    fields = dict(data)
+    kind = fields.pop("kind", "")
+    if kind not in kinds:
+        raise ValueError(f"representation {kind!r}{nearest(kind, kinds)}")
+    made: Any = from_dict(kinds[kind], fields)
+    return made
+
+
 def save(
     folder: str | Path,
     model: nn.Module,
-    representation: Melody,
+    representation: Windowed,
     info: Mapping[str, Any],
     *,
     force: bool = False,
@@ -155,7 +173,7 @@ def save(
         "format": FORMAT,
         "family": family(model.config),
         "model": to_dict(model.config),
-        "representation": to_dict(representation),
+        "representation": {"kind": type(representation).__name__, **to_dict(representation)},
         "sha256": hashlib.sha256(data).hexdigest(),
         "info": dict(info),
     }

@@ -23,6 +23,7 @@ from torch import nn
 from musegen import distributed, models, runs
 from musegen.dataset import Windows
 from musegen.errors import InputError, MusegenError
+from musegen.models.musicvae import MusicVAEConfig
 from musegen.objectives import Batch, Objective, Phase
 from musegen.optimisation import (
     best_device,
@@ -190,16 +191,24 @@ def fitted(preset: Preset, data: Windows, init: Bundle | None) -> Preset:
     Raises:
         MusegenError: the bundle to begin with has other sizes.
     """
-    known: tuple[str, ...] = () if init is None else init.model.config.styles
+    known: tuple[str, ...] = getattr(init and init.model.config, "styles", ())
     styles = known + tuple(s for s in data.styles if s not in known)
     counts = [len(data.of_style(s)) if s in data.styles else 0 for s in styles]
     shares = tuple(round(c / sum(counts), 4) for c in counts)
     shift = preset.training.transpose
-    preset = replace(preset, model=replace(preset.model, styles=styles, shares=shares, shift=shift))
+    facts: dict[str, Any] = {"styles": styles, "shares": shares, "shift": shift}
+    wanted = {field.name for field in dataclasses.fields(preset.model)}
+    facts = {name: fact for name, fact in facts.items() if name in wanted}
+    preset = replace(preset, model=replace(preset.model, **facts))
     if init is not None:
-        theirs = replace(init.model.config, styles=styles, shares=shares)
+        ours, theirs = preset.model, init.model.config
+        if type(ours) is not type(theirs):
+            raise MusegenError(f"cannot begin with {init.name}: it is of another family")
+        theirs = replace(theirs, **{k: v for k, v in facts.items() if k != "shift"})
+        if isinstance(ours, MusicVAEConfig) and theirs.segments < ours.segments:
+            ours = ours.part
         for field in dataclasses.fields(theirs):
-            mine, other = (getattr(c, field.name) for c in (preset.model, theirs))
+            mine, other = (getattr(c, field.name) for c in (ours, theirs))
             if mine != other:
                 raise MusegenError(
                     f"cannot begin with {init.name}: its {field.name} is {other}, the preset's "

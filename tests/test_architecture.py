@@ -29,7 +29,9 @@ prepare.windows prepare.shards prepare.workers prepare.cluster prepare.split pre
 dataset prepare.leakage
 sampling layers models.musicvae models
 objectives objectives.variational objectives.adversarial objectives.diffusion
-presets cards pretrained distributed runs optimisation train plot.lanes plot pipeline evaluate
+presets.base presets.musicvae presets
+cards pretrained distributed runs optimisation train plot.lanes plot
+pipeline.base pipeline.musicvae pipeline evaluate.report evaluate.musicvae evaluate
 cli cli.common cli.music cli.training cli.data cli.look cli.main __main__
 """.split()  # noqa: SIM905
 # Conveniences of Score: loaded when called, and never by importing score.

@@ -12,7 +12,7 @@ import torch
 
 from musegen import metrics, pretrained
 from musegen.errors import InputError
-from musegen.evaluate import copies, draw, evaluate, scores, table
+from musegen.evaluate.musicvae import copies, draw, evaluate, scores, table
 from musegen.representations.events import Melody
 
 

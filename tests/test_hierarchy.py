@@ -106,11 +106,11 @@ def test_the_conductor_by_hand() -> None:
 def test_step_by_step_is_the_same_network(name: str) -> None:
     model, z, x = build(name), latents(), symbols()
     forward = model(z, model.previous(x))
-    gates = _Stepper(model, z)
+    gates = _Stepper(model, model.conduct(z))
     tokens = model.previous(x).reshape(BATCH * BARS, STEPS, -1)
     rows = [gates.step(gates.fold(tokens[:, t]), t) for t in range(STEPS)]
     torch.testing.assert_close(torch.stack(rows, 1).reshape(forward.shape), forward)
-    own = model.scheduled(z, model.previous(x), 0.0, generator())
+    own = model.scheduled(model.conduct(z), model.previous(x), 0.0, generator())
     torch.testing.assert_close(own, forward)
 
 

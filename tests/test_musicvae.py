@@ -137,7 +137,7 @@ def test_weights_start_as_published() -> None:
 def test_stepwise_decoder_equals_the_parallel_one(name: str) -> None:
     model, x, z = build(name), symbols(), latents()
     previous = model.previous(x)
-    gates = _Stepper(model, z)
+    gates = _Stepper(model, model.conduct(z))
     steps = torch.stack([gates.step(gates.fold(previous[:, t]), t) for t in range(STEPS)], dim=1)
     torch.testing.assert_close(steps, model(z, previous), atol=1e-5, rtol=1e-5)
 
@@ -199,16 +199,20 @@ def test_one_hot_table_is_fixed() -> None:
 def test_scheduled_sampling_with_chance_0_is_teacher_forcing(name: str) -> None:
     model, x, z = build(name), symbols(), latents()
     previous = model.previous(x)
-    logits = model.scheduled(z, previous, 0.0, generator())
+    logits = model.scheduled(model.conduct(z), previous, 0.0, generator())
     torch.testing.assert_close(logits, model(z, previous), atol=1e-5, rtol=1e-5)
 
 
 def test_scheduled_sampling_with_chance_1_sees_nothing_of_the_truth() -> None:
     model, z = build("published"), latents()
-    ours, other = (model.scheduled(z, model.previous(symbols(s)), 1.0, generator()) for s in (1, 7))
+    ours, other = (
+        model.scheduled(model.conduct(z), model.previous(symbols(s)), 1.0, generator())
+        for s in (1, 7)
+    )
     assert torch.equal(ours, other)
     mixed, truth = (
-        model.scheduled(z, model.previous(symbols(1)), chance, generator()) for chance in (0.5, 0)
+        model.scheduled(model.conduct(z), model.previous(symbols(1)), chance, generator())
+        for chance in (0.5, 0)
     )
     assert not torch.allclose(ours, mixed)
     assert not torch.allclose(truth, mixed)

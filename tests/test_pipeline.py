@@ -12,7 +12,8 @@ import musegen
 from musegen import pretrained
 from musegen.errors import InputError, ModelError, NothingGeneratedError
 from musegen.midi import read, to_bytes
-from musegen.pipeline import Pipeline, timeline
+from musegen.pipeline import timeline
+from musegen.pipeline.musicvae import MusicVAEPipeline
 from musegen.representations.events import Melody
 from musegen.sampling import slerp
 from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Score, Track
@@ -137,14 +138,14 @@ def test_unknown_styles_name_the_nearest() -> None:
 
 
 def test_nothing_generated_is_an_error() -> None:
-    silent = Pipeline(pretrained.load(tiny.silent_bundle()))
+    silent = MusicVAEPipeline(pretrained.load(tiny.silent_bundle()))
     with pytest.raises(NothingGeneratedError, match="no notes"):
         silent.generate(2, seed=0, bars=4)
 
 
 def test_a_model_without_styles_generates_from_the_normal_prior() -> None:
     bundle = tiny.bundle(unconditional=False, styles=(), shares=())
-    p = Pipeline(pretrained.load(bundle))
+    p = MusicVAEPipeline(pretrained.load(bundle))
     assert p.styles == ()
     assert len(p.generate(2, seed=1, bars=4)) == 2
     with pytest.raises(ModelError, match="there are none"):

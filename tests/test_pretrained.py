@@ -141,7 +141,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "model is a list": (lambda f: edit(f, lambda c: c.update(model=[])), "model is missing"),
     "other windows": (
         lambda f: edit(f, lambda c: c["representation"].update(bars=4)),
-        "32, 90.*64, 90",
+        "32 steps, not 64",
     ),
 }
 

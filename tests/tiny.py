@@ -13,7 +13,7 @@ from musegen import pretrained
 from musegen.dataset import Windows, load
 from musegen.models.musicvae import MusicVAE, MusicVAEConfig
 from musegen.objectives.variational import ELBO
-from musegen.pipeline import Pipeline
+from musegen.pipeline.musicvae import MusicVAEPipeline
 from musegen.prepare import prepare
 from musegen.presets import Preset, Training
 from musegen.representations.events import Melody
@@ -123,8 +123,8 @@ def silent_bundle() -> Path:
 
 
 @cache
-def pipeline() -> Pipeline:
-    return Pipeline(pretrained.load(bundle()))
+def pipeline() -> MusicVAEPipeline:
+    return MusicVAEPipeline(pretrained.load(bundle()))
 
 
 def tune(

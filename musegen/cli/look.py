@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**31 - 1))
 @click.option("--temperature", default=1.0, show_default=True, type=Number(0, 5))
 @click.option("--spread", type=click.FloatRange(0, 2), help="Of the prior; 0.5 by default.")
-@click.option("-o", "--out", type=click.Path(), help="Folder for densities.png and table.json.")
+@click.option("-o", "--out", type=click.Path(), help="Folder for table.json and pictures.")
 @click.option("--card", "on_card", is_flag=True, help="Write the table into the bundle's card.")
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
 @talk_options
@@ -51,61 +51,38 @@ def evaluate(
     import json
     import tempfile
 
-    from musegen import dataset, metrics, plot, pretrained
-    from musegen.evaluate import evaluate as run
-    from musegen.evaluate import scores, table
+    from musegen import dataset, pretrained
+    from musegen.evaluate import measure
     from musegen.midi import write_atomic
     from musegen.prepare import prepare
 
     talk = Talk(quiet, as_json)
     bundle = pretrained.load(model)
+    wanted = bundle.representation
+    options: dict[str, Any] = {"n": n, "seed": seed, "temperature": temperature}
+    options |= {} if spread is None else {"spread": spread}
     with tempfile.TemporaryDirectory() as folder:
+        training, where = None, data
         if not dataset.is_prepared(data):
             talk.say(f"preparing {data}: every song counts as held out")
-            settings = dataset.settings_for(bundle.representation)
-            prepare([data], Path(folder) / "data", settings, everything=part)
-            held_out = dataset.load(Path(folder) / "data", part)
-            training = None
+            where = str(Path(folder) / "data")
+            prepare([data], where, dataset.settings_for(wanted), everything=part)
         else:
-            held_out, training = dataset.load(data, part), dataset.load(data, "train")
-        result = run(
-            bundle,
-            held_out,
-            training,
-            n=n,
-            seed=seed,
-            temperature=temperature,
-            spread=spread,
-            report=talk.say,
+            training = dataset.load(data, "train", wanted)
+        found = measure(
+            bundle, dataset.load(where, part, wanted), training, report=talk.say, **options
         )
-        numbers = {
-            "reconstruction": result.reconstruction,
-            "samples": result.samples,
-            "overlap": result.overlap,
-            "seed": seed,
-            "temperature": temperature,
-            "spread": spread,
-            "part": part,
-        }
-        lines = table(result)
-        if on_card:
-            told = (
-                f"musegen evaluate --part {part} -n {n} --seed {seed} --temperature {temperature:g}"
-                + ("" if spread is None else f" --spread {spread:g}")
-            )
-            told_by = {"evaluation": [f"$ {told}", *lines], "scores": scores(result)}
-            pretrained.describe(model, {**bundle.info, **told_by})
-        if out:
-            text = json.dumps(numbers, indent=1) + "\n"
-            edges = {name: metrics.bins(name) for name in metrics.FEATURES}
-            titles = {name: f"{name}  {result.overlap['all']['model'][name]:.2f}" for name in edges}
-            picture = plot.densities(result.values["all"], edges, titles)
-            where = Path(out)
-            paths = [
-                write_atomic(where / "table.json", text.encode(), force=force),
-                write_atomic(where / "densities.png", picture, force=force),
-            ]
-            lines += [str(p) for p in paths]
+    numbers = {**found.numbers, **options, "part": part}
+    lines = list(found.lines)
+    if on_card:
+        said = " ".join(f"{'-' if k == 'n' else '--'}{k} {v:g}" for k, v in options.items())
+        told = [f"$ musegen evaluate --part {part} {said}", *lines]
+        scores = dict(found.scores)
+        pretrained.describe(model, {**bundle.info, "evaluation": told, "scores": scores})
+    if out:
+        text = json.dumps(numbers, indent=1) + "\n"
+        files = {"table.json": text.encode(), **found.pictures}
+        lines += [str(write_atomic(Path(out) / k, v, force=force)) for k, v in files.items()]
     talk.result("evaluate", numbers, lines)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from musegen.models.musicvae import MusicVAE, MusicVAEConfig
 
@@ -10,9 +10,13 @@ from musegen.models.musicvae import MusicVAE, MusicVAEConfig
 class Family(NamedTuple):
     """A network and the dataclass that sizes it."""
 
-    network: type[MusicVAE]
-    config: type[MusicVAEConfig]
+    network: type[Any]
+    config: type[Any]
 
+
+# Unions of what the families have.
+Config: TypeAlias = MusicVAEConfig
+Network: TypeAlias = MusicVAE
 
 FAMILIES: dict[str, Family] = {"musicvae": Family(MusicVAE, MusicVAEConfig)}
 
@@ -22,6 +26,7 @@ def family(config: object) -> str:
     return next(name for name, one in FAMILIES.items() if isinstance(config, one.config))
 
 
-def build(config: MusicVAEConfig) -> MusicVAE:
+def build(config: Config) -> Network:
     """A new network of these sizes, its weights drawn by torch's global generator."""
-    return FAMILIES[family(config)].network(config)
+    network: Network = FAMILIES[family(config)].network(config)
+    return network

@@ -30,7 +30,7 @@ Deviations, each behind a field of the config:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -42,6 +42,7 @@ from musegen.sampling import pick
 
 # One style; one for each sample [n]; frequencies to draw them by; None for those of training.
 Styles = int | Tensor | Sequence[float] | None
+HEAD = 32  # units of a head of attention
 SPREAD = 0.5  # of the prior's posteriors; better than 1 on validation songs (docs/results.md)
 
 
@@ -64,6 +65,8 @@ class MusicVAEConfig:
         context: size of what the conductor tells a segment; 0 for its last layer's units.
         encode_segments: whether the encoder is hierarchical too.
         unconditional: whether the decoder is a language model too (see the module).
+        recall: layers of attention from a segment to those before it, for that language model
+            (with segments and encode_segments only).
         shift: largest transposition in training, up or down, which the language model is told.
         styles: names of the kinds of music that the prior tells apart, most frequent first.
         shares: their frequencies. These three are filled in by training.
@@ -83,6 +86,7 @@ class MusicVAEConfig:
     context: int = 0
     encode_segments: bool = False
     unconditional: bool = False
+    recall: int = 0
     shift: int = 0
     styles: tuple[str, ...] = ()
     shares: tuple[float, ...] = ()
@@ -91,6 +95,12 @@ class MusicVAEConfig:
     def told(self) -> int:
         """Size of what a segment is decoded from: z itself, or the conductor's embedding."""
         return (self.context or self.conductor[-1]) if self.segments > 1 else self.latent
+
+    @property
+    def part(self) -> MusicVAEConfig:
+        """The flat model of a segment, whose weights a hierarchical one can begin with."""
+        flat = replace(self, steps=self.steps // self.segments, latent=self.told, segments=1)
+        return replace(flat, conductor=(), context=0, encode_segments=False, recall=0)
 
 
 class MusicVAE(nn.Module):
@@ -138,8 +148,20 @@ class MusicVAE(nn.Module):
         )
         self.logits = nn.Linear(c.decoder[-1], c.vocab)
         if c.unconditional:
-            self.style = nn.Embedding(max(1, len(c.styles)), c.latent)
-            self.shift = nn.Embedding(2 * c.shift + 1, c.latent)
+            self.style = nn.Embedding(max(1, len(c.styles)), c.told)
+            self.shift = nn.Embedding(2 * c.shift + 1, c.told)
+            if c.recall:
+                self.place = nn.Embedding(c.segments, c.told)
+                attend = nn.TransformerEncoderLayer(
+                    c.told,
+                    c.told // HEAD,
+                    4 * c.told,
+                    0.0,
+                    "gelu",
+                    batch_first=True,
+                    norm_first=True,
+                )
+                self.recall = nn.TransformerEncoder(attend, c.recall, enable_nested_tensor=False)
         for layer in (self.posterior, self.initial, *([self.lead] if c.segments > 1 else [])):
             nn.init.normal_(layer.weight, std=0.001)
             nn.init.zeros_(layer.bias)
@@ -147,33 +169,50 @@ class MusicVAE(nn.Module):
     @torch.no_grad()
     def adopt(self, trained: MusicVAE) -> None:
         """Take the weights of a network whose styles are the first of this one's; further styles
-        begin at the mean of the known ones.
+        begin at the mean of the known ones. A network of whole segments gives a hierarchical one
+        its encoder and decoder of a segment, and what lies above begins as a projection of their
+        latents.
         """
         weights = trained.state_dict()
         if "style.weight" in weights:
             known = weights["style.weight"]
             new = len(self.style.weight) - len(known)
             weights["style.weight"] = torch.cat([known, known.mean(0, True).expand(new, -1)])
+        if trained.config.segments < self.config.segments:
+            for kind in ("weight", "bias"):
+                weights[f"gist.{kind}"] = weights.pop(f"posterior.{kind}")[: self.config.told]
+            if self.config.readout == "steps":
+                states, latent = 2 * self.config.encoder, self.config.latent
+                self.project_segment.weight[:, states:] = torch.eye(self.config.told)
+                nn.init.orthogonal_(self.posterior.weight[:latent])
+                self.segment_view.weight.copy_(self.posterior.weight[:latent].T)
+            weights = self.state_dict() | weights
         self.load_state_dict(weights)
+
+    def gists(self, x: Tensor) -> Tensor:
+        """What each segment of the symbols [b, t] is about, [b, u, d] (encode_segments only)."""
+        return rearrange(self.gist(self._read(x)), "(b u) d -> b u d", u=self.config.segments)
+
+    def _read(self, x: Tensor) -> Tensor:
+        """Symbols as the encoder sums them up, [b, d], or [b u, d] where it reads segments."""
+        if self.config.encode_segments:
+            x = self._segments(x)
+        states, (last, _) = self.encoder(self.table(x))
+        if self.config.readout == "steps":
+            return rearrange(self.project(states), "b t d -> b (t d)")
+        return torch.cat([last[-2], last[-1]], dim=-1)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Symbols [b, t] to the posterior's mean and standard deviation, [b, z] each."""
-        c = self.config
-        if c.encode_segments:
-            x = self._segments(x)
-        states, (last, _) = self.encoder(self.table(x))
-        if c.readout == "steps":
-            summary = rearrange(self.project(states), "b t d -> b (t d)")
+        if not self.config.encode_segments:
+            summary = self._read(x)
         else:
-            summary = torch.cat([last[-2], last[-1]], dim=-1)
-        if c.encode_segments:
-            gist = rearrange(self.gist(summary), "(b u) d -> b u d", u=c.segments)
+            gist = self.gists(x)
             states, (last, _) = self.over_segments(gist)
-            if c.readout == "steps":
+            summary = torch.cat([last[-2], last[-1]], dim=-1)
+            if self.config.readout == "steps":
                 read = self.project_segment(torch.cat([states, gist], dim=-1))
                 summary = rearrange(read, "b u d -> b (u d)")
-            else:
-                summary = torch.cat([last[-2], last[-1]], dim=-1)
         mean, spread = self.posterior(summary).chunk(2, dim=-1)
         return mean, F.softplus(spread)
 
@@ -210,7 +249,10 @@ class MusicVAE(nn.Module):
 
     def forward(self, z: Tensor, previous: Tensor) -> Tensor:
         """Teacher-forced logits [b, t, v] given z [b, z] and the symbols before each [b, t, d]."""
-        told = self.conduct(z)
+        return self.predict(self.conduct(z), previous)
+
+    def predict(self, told: Tensor, previous: Tensor) -> Tensor:
+        """Teacher-forced logits [b, t, v] given what each segment is told [b u, d]."""
         views = self._views(told)
         states = self._initial_states(told)
         h = torch.cat([self._segments(previous), views], dim=-1)
@@ -219,7 +261,7 @@ class MusicVAE(nn.Module):
         out = self.logits(h)
         if self.config.readout == "steps":
             out = out + self.view_to_logits(views)
-        return out.reshape(len(z), -1, out.shape[-1])
+        return out.reshape(len(previous), -1, out.shape[-1])
 
     def previous(self, x: Tensor) -> Tensor:
         """Vectors of the symbols before each step [b, t, d]; zeros where a segment starts."""
@@ -227,13 +269,13 @@ class MusicVAE(nn.Module):
         return F.pad(before, (0, 0, 1, 0)).reshape(*x.shape, -1)
 
     def scheduled(
-        self, z: Tensor, previous: Tensor, chance: float, generator: torch.Generator
+        self, told: Tensor, previous: Tensor, chance: float, generator: torch.Generator
     ) -> Tensor:
         """Logits [b, t, v] of scheduled sampling (Bengio et al. 2015): each step sees its own
         sample instead of the true previous symbol with probability `chance`.
         """
-        gates = _Stepper(self, z)
-        draws = torch.rand(previous.shape[:2], generator=generator).to(z)
+        gates, b = _Stepper(self, told), len(previous)
+        draws = torch.rand(previous.shape[:2], generator=generator).to(told)
         use_own, previous = self._segments(draws) < chance, self._segments(previous)
         token = previous[:, 0]
         rows: list[Tensor] = []
@@ -242,7 +284,7 @@ class MusicVAE(nn.Module):
                 drawn = self.table(pick(rows[-1].detach().float(), generator))
                 token = torch.where(use_own[:, t, None], drawn, previous[:, t])
             rows.append(gates.step(gates.fold(token), t))
-        return torch.stack(rows, dim=1).reshape(len(z), -1, rows[0].shape[-1])
+        return torch.stack(rows, dim=1).reshape(b, -1, rows[0].shape[-1])
 
     @torch.no_grad()
     def decode(
@@ -253,23 +295,57 @@ class MusicVAE(nn.Module):
         top_p: float = 1.0,
     ) -> Tensor:
         """Symbols [b, t] drawn one step after the other given z [b, z], all segments at once."""
-        gates = _Stepper(self, z)
+        return self._write(self.conduct(z), generator, temperature, top_p).reshape(len(z), -1)
+
+    def _write(
+        self, told: Tensor, generator: torch.Generator, temperature: float = 1.0, top_p: float = 1.0
+    ) -> Tensor:
+        """Symbols [n, t] of segments that are told [n, d]."""
+        gates = _Stepper(self, told)
         folded = gates.fold(self.table.weight)
-        n, steps = len(gates.from_z), self.config.steps // self.config.segments
-        token = z.new_zeros(n, folded.shape[1])
-        x = torch.empty(n, steps, dtype=torch.long, device=z.device)
+        n, steps = len(told), self.config.steps // self.config.segments
+        token = told.new_zeros(n, folded.shape[1])
+        x = torch.empty(n, steps, dtype=torch.long, device=told.device)
         for t in range(steps):
             x[:, t] = pick(gates.step(token, t), generator, temperature, top_p)
             token = folded[x[:, t]]
-        return x.reshape(len(z), -1)
+        return x
 
     def point(self, style: Tensor, shift: Tensor | None = None) -> Tensor:
-        """Where the decoder is a language model [b, z], for styles [b] and semitones [b] by which
+        """Where the decoder is a language model [b, d], for styles [b] and semitones [b] by which
         training melodies were moved (0 gives music in the keys that it is written in).
         """
         moved = torch.zeros_like(style) if shift is None else shift
         point: Tensor = self.style(style) + self.shift(moved + self.config.shift)
         return point
+
+    def alone(self, x: Tensor, style: Tensor, shift: Tensor | None = None) -> Tensor:
+        """What the language model is told for each segment of the symbols x [b, t], [b u, d]: the
+        point of its style and, with `recall`, what it makes of the segments before.
+        """
+        point, c = self.point(style, shift), self.config
+        if not c.recall:
+            return repeat(point, "b d -> (b u) d", u=c.segments)
+        told = point[:, None] + self.place.weight
+        told = told + F.pad(self.gists(x)[:, :-1], (0, 0, 1, 0))
+        later = torch.ones(c.segments, c.segments, dtype=torch.bool, device=x.device).triu(1)
+        return rearrange(self.recall(told, mask=later), "b u d -> (b u) d")
+
+    @torch.no_grad()
+    def improvise(
+        self, style: Tensor, generator: torch.Generator, temperature: float = 1.0
+    ) -> Tensor:
+        """Symbols [b, t] that the language model draws for styles [b]."""
+        c = self.config
+        if not c.recall:
+            told = self.alone(style, style)
+            return self._write(told, generator, temperature).reshape(len(style), -1)
+        x = torch.zeros(len(style), c.segments, c.steps // c.segments, dtype=torch.long)
+        x = x.to(style.device)
+        for u in range(c.segments):
+            told = self.alone(x.flatten(1), style).reshape(len(style), c.segments, -1)
+            x[:, u] = self._write(told[:, u], generator, temperature)
+        return x.flatten(1)
 
     @torch.no_grad()
     def prior(
@@ -281,7 +357,7 @@ class MusicVAE(nn.Module):
         if not self.config.unconditional:
             return self.normal_prior(n, generator)
         styles = self.draw_styles(n, generator, style).to(self.initial.weight.device)
-        mean, std = self.encode(self.decode(self.point(styles), generator))
+        mean, std = self.encode(self.improvise(styles, generator))
         return mean + spread * std * torch.randn(mean.shape, generator=generator).to(mean)
 
     def normal_prior(self, n: int, generator: torch.Generator) -> Tensor:
@@ -303,11 +379,10 @@ class _Stepper:
     """The decoder one step at a time, with everything that z fixes computed once.
 
     Equal to `MusicVAE.forward`, a third of the work a step: the part of the first layer's gates
-    that comes from z and both biases are summed for all steps at the start.
+    that comes from what the segment is told and both biases are summed for all steps at the start.
     """
 
-    def __init__(self, model: MusicVAE, z: Tensor) -> None:
-        told = model.conduct(z)
+    def __init__(self, model: MusicVAE, told: Tensor) -> None:
         views = model._views(told)
         width = model.table.embedding_dim
         self.model = model

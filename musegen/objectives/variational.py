@@ -64,19 +64,21 @@ class ELBO:
         x = batch.x.long()
         mean, std = model.encode(x)
         z = mean + std * torch.randn(mean.shape, generator=generator).to(mean)
-        previous = model.previous(x)
+        told, previous = model.conduct(z), model.previous(x)
         alone = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         if self.unconditional:
-            alone[: round(self.unconditional * len(x))] = True  # the order of a batch is random
-            z = torch.where(alone[:, None], model.point(batch.style, batch.shift), z)
+            n = round(self.unconditional * len(x))  # the order of a batch is random
+            alone[:n] = True
+            free = model.alone(x[:n], batch.style[:n], batch.shift[:n])
+            told = torch.cat([free, told[len(free) :]])
         if self.sampling_rate:
             chance = inverse_sigmoid(step, self.sampling_rate)
-            logits = model.scheduled(z, previous, chance, generator)
+            logits = model.scheduled(told, previous, chance, generator)
         else:
             if self.input_dropout:
                 hide = torch.rand(x.shape, generator=generator).to(previous) < self.input_dropout
                 previous = previous.masked_fill((hide & ~alone[:, None])[..., None], 0.0)
-            logits = model(z, previous)
+            logits = model.predict(told, previous)
         ce = F.cross_entropy(logits.flatten(0, 1).float(), x.flatten(), reduction="none")
         ce = ce.view(x.shape).sum(dim=1)
         kl = gaussian_kl(mean.float(), std.float()).mean()
@@ -108,7 +110,7 @@ class ELBO:
             "sampled_mean": (model.decode(mean, generator) == x).float().mean(),
         }
         if self.unconditional:
-            logits = model(model.point(batch.style, batch.shift), model.previous(x))
+            logits = model.predict(model.alone(x, batch.style, batch.shift), model.previous(x))
             alone = F.cross_entropy(logits.flatten(0, 1), x.flatten(), reduction="sum") / len(x)
             found |= {"alone": alone, "loss": found["loss"] + self.unconditional * alone}
         return found

@@ -105,6 +105,11 @@ class Drums:
     qpm: float = 120.0
 
     @property
+    def vocab(self) -> int:
+        """Number of symbols."""
+        return 512
+
+    @property
     def steps(self) -> int:
         """Steps in a segment."""
         return self.bars * STEPS_PER_BAR

@@ -58,6 +58,11 @@ class Melody:
     qpm: float = 120.0
 
     @property
+    def vocab(self) -> int:
+        """Number of symbols."""
+        return VOCAB
+
+    @property
     def steps(self) -> int:
         """Steps in a segment."""
         return self.bars * STEPS_PER_BAR

@@ -37,6 +37,11 @@ class Trio:
     qpm: float = 120.0
 
     @property
+    def vocab(self) -> tuple[int, ...]:
+        """Number of symbols of melody, bass and drums."""
+        return self.line.vocab, self.line.vocab, self.drums.vocab
+
+    @property
     def steps(self) -> int:
         """Steps in a segment."""
         return self.line.steps

@@ -1,0 +1,229 @@
+"""Reports: how well a model reconstructs held-out songs, and how like them its own music is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from musegen import metrics, plot
+from musegen.dataset import Windows
+from musegen.errors import InputError
+from musegen.evaluate.report import Report
+from musegen.objectives.variational import gaussian_kl
+from musegen.pretrained import Bundle
+from musegen.score import Notes
+
+Say = Callable[[str], None]
+Prior = Callable[[int, torch.Generator], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Tables as dicts, and the feature values behind them for drawing.
+
+    Attributes:
+        reconstruction: per set of songs: windows, teacher, sampled, sampled_mean, ce, kl.
+        samples: shares that are distinct, identical to a training window, and so in any key; for
+            comparison the share of held-out windows that are identical to one.
+        overlap: per set of songs and row (model, N(0,I), real, naive) each feature's overlap.
+        values: per set: feature values of model, held-out, naive.
+    """
+
+    reconstruction: dict[str, dict[str, float]]
+    samples: dict[str, float]
+    overlap: dict[str, dict[str, dict[str, float]]]
+    values: dict[str, dict[str, dict[str, metrics.Values]]]
+
+
+def evaluate(
+    bundle: Bundle,
+    held_out: Windows,
+    training: Windows | None,
+    *,
+    n: int = 2048,
+    seed: int = 0,
+    temperature: float = 1.0,
+    spread: float | None = None,
+    report: Say = lambda text: None,
+) -> Evaluation:
+    """Compare a model with songs that it was not trained on.
+
+    Samples are drawn in the styles of the held-out windows, as often as there, where the model
+    knows them; when there are several, each also gets a row of its own. The yardsticks are
+    training windows against held-out ones (real) and held-out windows with each time step
+    shuffled across windows (naive).
+
+    Args:
+        bundle: the model.
+        held_out: windows of held-out songs.
+        training: windows of the training songs; None leaves out what needs them.
+        n: samples drawn for each set.
+        seed: of all randomness.
+        temperature: of the samples and of the "sampled" accuracies.
+        spread: of the prior (see `MusicVAE.prior`); the model's default by default.
+        report: is told what is being done.
+
+    Raises:
+        InputError: no windows, or not of the model's length.
+    """
+    if held_out.representation.steps != bundle.representation.steps:
+        raise InputError("data", f"has {held_out.representation.bars}-bar windows, not the model's")
+    if not len(held_out):
+        raise InputError("data", "has no held-out windows; prepare more songs")
+    bars = held_out.representation.bars
+    generator = torch.Generator().manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    known = bundle.model.config.styles
+    counts = [len(held_out.of_style(s)) if s in held_out.styles else 0 for s in known]
+    mix = counts if sum(counts) == len(held_out) else None
+    sets: dict[str, tuple[Any, int | list[int] | None]] = {"all": (np.arange(len(held_out)), mix)}
+    if len(held_out.styles) > 1:
+        for number, called in enumerate(known):
+            if counts[number]:
+                sets[called] = (held_out.of_style(called), number)
+    reconstruction, overlap, values = {}, {}, {}
+    samples: dict[str, float] = {}
+    for name, (index, style) in sets.items():
+        report(f"{name}: reconstructing {len(index)} held-out windows")
+        reconstruction[name] = _reconstruction(bundle, held_out, index, generator, temperature)
+        report(f"{name}: drawing {n} samples")
+        prior = partial(bundle.model.prior, style=style)
+        if spread is not None:
+            prior = partial(prior, spread=spread)
+        windows = draw(bundle, n, generator, temperature, prior)
+        real = [held_out.window(i) for i in index]
+        found = {
+            "model": metrics.features(windows, bars),
+            "held-out": metrics.features(real, bars),
+            "naive": metrics.features(metrics.shuffled(real, rng, bars), bars),
+        }
+        others = {"model": found["model"]}
+        if name == "all":
+            samples = copies(windows, training)
+            if training is not None:
+                samples["held_out_identical"] = copies(real, training)["identical"]
+            normal = draw(bundle, n, generator, temperature, bundle.model.normal_prior)
+            others["N(0,I)"] = metrics.features(normal, bars)
+        if training is not None:
+            old = range(len(training)) if name == "all" else training.of_style(name)
+            others["real"] = metrics.features([training.window(i) for i in old], bars)
+        others["naive"] = found["naive"]
+        overlap[name] = {k: metrics.overlaps(v, found["held-out"]) for k, v in others.items()}
+        values[name] = found
+    return Evaluation(reconstruction, samples, overlap, values)
+
+
+def copies(windows: list[Notes], training: Windows | None) -> dict[str, float]:
+    """Shares of samples that are distinct, that are a training window, and are one in some key."""
+    n = len(windows)
+    found: dict[str, float] = {"n": n, "distinct": len({_key(w) for w in windows}) / n}
+    if training is not None:
+        old = [training.window(i) for i in range(len(training))]
+        seen, shapes = {_key(w) for w in old}, {_key(w, shape=True) for w in old}
+        found["identical"] = sum(_key(w) in seen for w in windows) / n
+        found["identical_transposed"] = sum(_key(w, shape=True) in shapes for w in windows) / n
+    return found
+
+
+def _key(window: Notes, shape: bool = False) -> bytes:
+    """A window's notes without velocity as bytes; its shape has no key."""
+    rows = window[:, :3].copy()
+    if shape and len(rows):
+        rows[:, 2] -= rows[0, 2]
+    return bytes(rows.tobytes())
+
+
+def draw(
+    bundle: Bundle, n: int, generator: torch.Generator, temperature: float, prior: Prior
+) -> list[Notes]:
+    """`n` windows decoded from latents of a prior."""
+    windows = []
+    for i in range(0, n, 256):
+        z = prior(min(256, n - i), generator)
+        x = bundle.model.decode(z, generator, temperature).numpy()
+        windows += [bundle.representation.decode_steps(row) for row in x]
+    return windows
+
+
+@torch.no_grad()
+def _reconstruction(
+    bundle: Bundle, data: Windows, index: Any, generator: torch.Generator, temperature: float
+) -> dict[str, float]:
+    """Per-step accuracies as in MusicVAE's Table 1, weighted by windows."""
+    model, total = bundle.model, np.zeros(5)
+    for i in range(0, len(index), 256):
+        part = index[i : i + 256]
+        x = torch.from_numpy(data.encode(part).astype(np.int64))
+        mean, std = model.encode(x)
+        z = mean + std * torch.randn(mean.shape, generator=generator)
+        logits = model(z, model.previous(x))
+        ce = torch.nn.functional.cross_entropy(logits.flatten(0, 1), x.flatten(), reduction="sum")
+        total += [
+            float((logits.argmax(-1) == x).float().mean()) * len(x),
+            float((model.decode(z, generator, temperature) == x).float().mean()) * len(x),
+            float((model.decode(mean, generator, temperature) == x).float().mean()) * len(x),
+            float(ce),
+            float(gaussian_kl(mean, std).sum()),
+        ]
+    names = ("teacher", "sampled", "sampled_mean", "ce", "kl")
+    figures = dict(zip(names, (total / len(index)).tolist(), strict=True))
+    return {"windows": len(index)} | figures
+
+
+def scores(result: Evaluation) -> dict[str, float]:
+    """The evaluation in four numbers, for lists of models."""
+    whole, overlap = result.reconstruction["all"], result.overlap["all"]["model"]
+    found = {
+        "teacher-forced": whole["teacher"],
+        "sampled": whole["sampled"],
+        "distinct": result.samples["distinct"],
+        "least overlap with held-out music": min(overlap.values()),
+    }
+    return {name: round(value, 3) for name, value in found.items()}
+
+
+def table(result: Evaluation) -> list[str]:
+    """The evaluation in lines of text."""
+    lines = ["reconstruction of held-out windows (share of steps right)"]
+    lines.append(f"  {'set':10} {'windows':>8} {'teacher':>9} {'sampled':>9} {'from mean':>10}")
+    for name, r in result.reconstruction.items():
+        lines.append(
+            f"  {name:10} {r['windows']:8.0f} {r['teacher']:9.4f} {r['sampled']:9.4f} "
+            f"{r['sampled_mean']:10.4f}   (nats: CE {r['ce']:.2f}, KL {r['kl']:.2f})"
+        )
+    s = result.samples
+    words = {
+        "distinct": "distinct",
+        "identical": "identical to a training window",
+        "identical_transposed": "the same in any key",
+        "held_out_identical": "held-out windows identical to one",
+    }
+    said = ", ".join(f"{text} {s[key]:.4f}" for key, text in words.items() if key in s)
+    lines.append(f"samples from the prior (n {s['n']}): {said}")
+    lines.append("overlapping area with held-out music")
+    for name, rows in result.overlap.items():
+        lines.append(f"  {name}")
+        lines.append(f"    {'feature':22}" + "".join(f"{row:>8}" for row in rows))
+        for feature in next(iter(rows.values())):
+            cells = "".join(f"{row[feature]:8.3f}" for row in rows.values())
+            lines.append(f"    {feature:22}{cells}")
+    return lines
+
+
+def measure(bundle: Bundle, held_out: Windows, training: Windows | None, **options: Any) -> Report:
+    """The report of a MusicVAE; `options` are those of `evaluate`."""
+    result = evaluate(bundle, held_out, training, **options)
+    edges = {name: metrics.bins(name) for name in metrics.FEATURES}
+    titles = {name: f"{name}  {result.overlap['all']['model'][name]:.2f}" for name in edges}
+    numbers = {
+        "reconstruction": result.reconstruction,
+        "samples": result.samples,
+        "overlap": result.overlap,
+    }
+    pictures = {"densities.png": plot.densities(result.values["all"], edges, titles)}
+    return Report(table(result), numbers, scores(result), pictures)

@@ -1,0 +1,106 @@
+"""Presets of MusicVAE: as published, and what a CPU can train."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from musegen.models.musicvae import MusicVAEConfig
+from musegen.objectives.variational import ELBO
+from musegen.presets.base import Named, Preset, Rules, Training
+from musegen.representations.events import VOCAB, Melody
+
+
+def melody_2bar_small() -> Preset:
+    """The default: small enough for the CPU of a laptop."""
+    return Preset(
+        "2-bar melodies on a CPU: a view of z at each step (the shipped melody-2bar)",
+        MusicVAEConfig(
+            encoder=128,
+            decoder=(384,),
+            embedding=64,
+            readout="steps",
+            view=32,
+            unconditional=True,
+        ),
+        Melody(2),
+        ELBO(beta=0.2, beta_rate=0.999, input_dropout=0.3, unconditional=0.125),
+        Training(10_000, 128, lr=2e-3, warmup=200, ema=0.999, transpose=6),
+    )
+
+
+def cat_mel_2bar_small() -> Preset:
+    """MusicVAE's cat-mel_2bar_small as the reference code has it."""
+    return Preset(
+        "MusicVAE cat-mel_2bar_small as published",
+        MusicVAEConfig(latent=256, encoder=512, decoder=(256, 256)),
+        Melody(2),
+        ELBO(beta=0.2, beta_rate=0.99999, sampling_rate=1000),
+        Training(200_000, 512, schedule="exponential", transpose=5),
+    )
+
+
+def melody_2bar_big() -> Preset:
+    """MusicVAE's cat-mel_2bar_big as the reference code has it; wants a GPU."""
+    return replace(
+        cat_mel_2bar_small(),
+        about="MusicVAE cat-mel_2bar_big as published (for a GPU)",
+        model=MusicVAEConfig(latent=512, encoder=2048, decoder=(2048, 2048, 2048)),
+        objective=ELBO(beta=0.5, beta_rate=0.99999, sampling_rate=1000),
+    )
+
+
+def flat_mel_16bar() -> Preset:
+    """MusicVAE's flat-mel_16bar as the reference code has it; wants a GPU."""
+    return Preset(
+        "MusicVAE flat-mel_16bar as published (for a GPU)",
+        MusicVAEConfig(steps=256, latent=512, encoder=2048, layers=2, decoder=(2048, 2048, 2048)),
+        Melody(16),
+        ELBO(beta=0.2, beta_rate=0.0, free_bits=256),
+        Training(200_000, 512, schedule="exponential"),
+    )
+
+
+def hierdec_mel_16bar() -> Preset:
+    """MusicVAE's hierdec-mel_16bar as the reference code has it; wants a GPU.
+
+    As there the decoder sees the conductor's 1024 units; the paper projects them to 512.
+    """
+    flat = flat_mel_16bar()
+    return replace(
+        flat,
+        about="MusicVAE hierdec-mel_16bar as published (for a GPU)",
+        model=replace(flat.model, decoder=(1024, 1024), segments=16, conductor=(1024, 1024)),
+    )
+
+
+PRESETS: Named = {
+    "melody_2bar_small": melody_2bar_small,
+    "melody_2bar_big": melody_2bar_big,
+    "cat-mel_2bar_small": cat_mel_2bar_small,
+    "flat-mel_16bar": flat_mel_16bar,
+    "hierdec-mel_16bar": hierdec_mel_16bar,
+}
+
+
+def rules(preset: Preset) -> Rules:
+    """What must hold of a MusicVAE's preset, and what to say where it does not."""
+    model, training, bars = preset.model, preset.training, preset.representation.bars
+    assert isinstance(model, MusicVAEConfig)
+    if not isinstance(preset.objective, ELBO):
+        return ((False, "a MusicVAE needs the objective ELBO"),)
+    alone = round(preset.objective.unconditional * training.batch / training.accumulate)
+    return (
+        (model.vocab == VOCAB, f"model.vocab must be {VOCAB}"),
+        (
+            model.steps == preset.representation.steps,
+            f"model.steps must be {preset.representation.steps}, which {bars} bars have",
+        ),
+        (
+            model.unconditional == (preset.objective.unconditional > 0),
+            "model.unconditional needs objective.unconditional above 0, and only then",
+        ),
+        (
+            not model.unconditional or 0 < alone < training.batch // training.accumulate,
+            "objective.unconditional must leave windows of both kinds in a batch",
+        ),
+    )
