@@ -26,15 +26,18 @@ from musegen.representations.groove import PPQ, Groove
 from musegen.representations.pianoroll import Pianoroll
 from musegen.representations.tracks import TRACK
 from musegen.representations.trio import Trio
+from musegen.representations.tuples import PPQ as TUPLES_PPQ
+from musegen.representations.tuples import Tuples
 from musegen.score import DURATION, ONSET, PITCH, Notes
 
-Windowed: TypeAlias = Melody | Drums | Groove | Trio | Pianoroll
+Windowed: TypeAlias = Melody | Drums | Groove | Trio | Pianoroll | Tuples
 _MADE_OF: dict[str, tuple[type[Windowed], ...]] = {
     "melody": (Melody,),
     "drums": (Drums, Groove),
     "groove": (Groove, Drums),
     "trio": (Trio,),
     "band": (Pianoroll,),
+    "performance": (Tuples,),
 }
 # What the manifests of version 1 leave out.
 _V1 = {"kind": "melody", "steps_per_quarter": 4, "drums": -1, "tracks": "", "files": {}}
@@ -190,6 +193,8 @@ def _grid(representation: Windowed) -> int:
     """Steps in a quarter of the notes that it takes."""
     if isinstance(representation, Pianoroll):
         return representation.steps_per_beat
+    if isinstance(representation, Tuples):
+        return TUPLES_PPQ
     return PPQ if isinstance(representation, Groove) else STEPS_PER_QUARTER
 
 

@@ -24,6 +24,7 @@ from musegen.representations.drums import KITS
 from musegen.representations.events import HIGHEST, LOWEST, STEPS_PER_QUARTER, monophonic
 from musegen.representations.tracks import TRACK, TRACKSETS, gather, to_steps
 from musegen.representations.trio import TRIO
+from musegen.representations.tuples import PPQ as TUPLES_PPQ
 from musegen.score import DURATION, ONSET, PITCH, Notes, Score, Track
 from musegen.segment import bar_runs, pick_melody, step_runs, windows
 
@@ -253,6 +254,13 @@ def _trio_runs(score: Score, settings: Settings) -> Runs:
     return _on_grid(score, notes, settings, lines=2)
 
 
+def _performance_runs(score: Score, settings: Settings) -> Runs:
+    notes = gather(score, TRACKSETS["piano"])[:, :TRACK]
+    if not len(notes):
+        raise ValueError("has no pitched notes")
+    return _on_grid(score, notes, settings)
+
+
 def _band_runs(score: Score, settings: Settings) -> Runs:
     notes = gather(score, TRACKSETS[settings.tracks])[:, : TRACK + (tracks_of(settings) > 1)]
     if not len(notes):
@@ -293,6 +301,14 @@ KINDS = {
         tracks=len(TRIO),
         drums=TRIO.drums,
         min_tracks=3,
+        lowest=LOWEST,
+        highest=HIGHEST,
+    ),
+    "performance": Kind(
+        "all pitched notes as they are played, 384 steps to a quarter",
+        TUPLES_PPQ,
+        _performance_runs,
+        min_pitches=2,
         lowest=LOWEST,
         highest=HIGHEST,
     ),

@@ -32,12 +32,20 @@ class Tuples:
         units: "published" is ticks (384 a quarter), Hz (A4 = 440) and velocities 1 to 127;
             "even" is log2(1 + ticks) / 16, pitch / 127 and velocity / 127, all within 0 to 1.
         qpm: tempo of decoded scores.
+        bars: bars of four quarters in the windows that segments are cut from; music without beats
+            counts its nominal ones.
     """
 
     cells: int = 100
     tones: int = 1
     units: Literal["published", "even"] = "even"
     qpm: float = 120.0
+    bars: int = 8
+
+    @property
+    def steps(self) -> int:
+        """Steps of a network over a segment: the cells."""
+        return self.cells
 
     def notes(self, score: Score) -> Notes:
         """The pitched notes of a segment that starts at tick 0, in ticks at 384 a quarter."""
