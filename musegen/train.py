@@ -205,8 +205,8 @@ def fitted(preset: Preset, data: Windows, init: Bundle | None) -> Preset:
         if type(ours) is not type(theirs):
             raise MusegenError(f"cannot begin with {init.name}: it is of another family")
         theirs = replace(theirs, **{k: v for k, v in facts.items() if k != "shift"})
-        if isinstance(ours, MusicVAEConfig) and theirs.segments < ours.segments:
-            ours = ours.part
+        if isinstance(ours, MusicVAEConfig) and isinstance(theirs, MusicVAEConfig):
+            ours = ours.part if theirs.segments < ours.segments else ours
         for field in dataclasses.fields(theirs):
             mine, other = (getattr(c, field.name) for c in (ours, theirs))
             if mine != other:
@@ -222,7 +222,11 @@ def take(data: Windows, training: Training, seed: int, step: int, device: str) -
     arrays = data.batch(step, training.batch * distributed.world(), seed, training.transpose)
     mine = slice(distributed.rank(), None, distributed.world())
     x, style, shift = (torch.from_numpy(a[mine]).to(device) for a in arrays)
-    return Batch(x, style, shift)
+    given = None
+    if training.chords:
+        index, _ = data.draw(step, len(arrays[0]), seed, training.transpose)
+        given = torch.from_numpy(data.chord_symbols(index, arrays[2])[mine]).to(device)
+    return Batch(x, style, shift, given)
 
 
 def one_step(

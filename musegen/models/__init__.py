@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, TypeAlias
 
+from musegen.models.crnngan import CRNNGAN, CRNNGANConfig
 from musegen.models.musicvae import MusicVAE, MusicVAEConfig
 
 
@@ -15,10 +16,13 @@ class Family(NamedTuple):
 
 
 # Unions of what the families have.
-Config: TypeAlias = MusicVAEConfig
-Network: TypeAlias = MusicVAE
+Config: TypeAlias = MusicVAEConfig | CRNNGANConfig
+Network: TypeAlias = MusicVAE | CRNNGAN
 
-FAMILIES: dict[str, Family] = {"musicvae": Family(MusicVAE, MusicVAEConfig)}
+FAMILIES: dict[str, Family] = {
+    "musicvae": Family(MusicVAE, MusicVAEConfig),
+    "crnngan": Family(CRNNGAN, CRNNGANConfig),
+}
 
 
 def family(config: object) -> str:

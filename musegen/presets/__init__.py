@@ -7,13 +7,16 @@ from collections.abc import Callable
 from musegen.config import nearest
 from musegen.errors import ModelError, MusegenError
 from musegen.models import family
-from musegen.presets import musicvae
+from musegen.presets import crnngan, musicvae
 from musegen.presets.base import Named, Preset, Rules, Training
 
 __all__ = ["PRESETS", "RULES", "Preset", "Training", "check", "preset"]
 
-PRESETS: Named = {**musicvae.PRESETS}
-RULES: dict[str, Callable[[Preset], Rules]] = {"musicvae": musicvae.rules}
+PRESETS: Named = {**musicvae.PRESETS, **crnngan.PRESETS}
+RULES: dict[str, Callable[[Preset], Rules]] = {
+    "musicvae": musicvae.rules,
+    "crnngan": crnngan.rules,
+}
 
 
 def preset(name: str) -> Preset:

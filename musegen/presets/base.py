@@ -9,10 +9,11 @@ from typing import Literal, TypeAlias
 from musegen.dataset import Windowed
 from musegen.models import Config
 from musegen.objectives.adversarial import Adversarial
+from musegen.objectives.recurrent import Recurrent
 from musegen.objectives.variational import ELBO
 
 Kind: TypeAlias = Windowed
-Loss: TypeAlias = ELBO | Adversarial
+Loss: TypeAlias = ELBO | Adversarial | Recurrent
 Rules: TypeAlias = tuple[tuple[bool, str], ...]  # what must hold, and what to say where it does not
 
 
@@ -38,6 +39,7 @@ class Training:
         transpose: semitones that each window is moved up or down by at most.
         precision: "bf16" or "fp32"; "auto" takes bf16 where the device is faster with it. Phases
             with penalties on gradients always run in float32.
+        chords: tell the network the chord symbols of each beat (data prepared with --chords).
         compile: use torch.compile; pays on GPUs, and never for critics with penalties.
     """
 
@@ -56,6 +58,7 @@ class Training:
     patience: int = 0
     transpose: int = 0
     precision: Literal["auto", "bf16", "fp32"] = "auto"
+    chords: bool = False
     compile: bool = False
 
 
