@@ -102,7 +102,7 @@ def test_override_is_typed_and_leaves_the_rest() -> None:
         ("training.steps", "expected KEY=VALUE"),
         ("training.steps.more=1", "training.steps.more: unknown key 'more'; there are none"),
         ("model.decoder.9=1", "unknown key '9'"),
-        ("model=3", "expected fields"),
+        ("model=3", "kind must be one of"),
     ],
 )
 def test_bad_overrides_say_what_is_there(assignment: str, words: str) -> None:

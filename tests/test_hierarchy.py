@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from musegen.models.musicvae import MusicVAE, MusicVAEConfig, _Stepper
+from musegen.models.musicvae import MusicVAE, MusicVAEConfig
+from musegen.models.voice import _Stepper
 from musegen.presets import preset
 
 BATCH, BARS, STEPS, VOCAB, LATENT = 3, 4, 8, 11, 6
-WHOLE = {"vocab": VOCAB, "steps": BARS * STEPS, "latent": LATENT, "encoder": 5, "segments": BARS}
+WHOLE = {"vocab": (VOCAB,), "steps": BARS * STEPS, "latent": LATENT, "encoder": 5, "segments": BARS}
 CONFIGS: dict[str, dict[str, Any]] = {
     "published": {"decoder": (7, 4), "conductor": (5, 6), "layers": 2},
     "published, projected": {"decoder": (7,), "conductor": (5,), "context": 3},
@@ -61,10 +62,10 @@ def latents(seed: int = 2) -> torch.Tensor:
 def test_bars_see_nothing_of_each_other(name: str) -> None:
     """Other symbols in bar 2 change what is expected in bar 2, after them, and nowhere else."""
     model, z, x = build(name), latents(), symbols()
-    before = model(z, model.previous(x))
+    before = model(z, x)[0]
     assert before.shape == (BATCH, BARS * STEPS, VOCAB)
     x[:, STEPS] = (x[:, STEPS] + 1) % VOCAB
-    changed = (model(z, model.previous(x)) != before).any(-1).any(0)
+    changed = (model(z, x)[0] != before).any(-1).any(0)
     assert changed.nonzero().flatten().tolist() == list(range(STEPS + 1, 2 * STEPS))
 
 
@@ -74,11 +75,11 @@ def test_every_bar_hears_the_whole_latent(name: str) -> None:
     """Through the conductor each number of z changes each bar."""
     model, x = build(name), symbols()[:1]
     z = torch.zeros(1, LATENT)
-    still = model(z, model.previous(x))
+    still = model(z, x)[0]
     for i in range(LATENT):
         moved = z.clone()
         moved[0, i] = 1.0
-        bars = (model(moved, model.previous(x)) - still).abs().reshape(BARS, -1)
+        bars = (model(moved, x)[0] - still).abs().reshape(BARS, -1)
         assert (bars.amax(1) > 1e-4).all()
 
 
@@ -105,12 +106,12 @@ def test_the_conductor_by_hand() -> None:
 @torch.no_grad()
 def test_step_by_step_is_the_same_network(name: str) -> None:
     model, z, x = build(name), latents(), symbols()
-    forward = model(z, model.previous(x))
-    gates = _Stepper(model, model.conduct(z))
-    tokens = model.previous(x).reshape(BATCH * BARS, STEPS, -1)
+    forward = model(z, x)[0]
+    gates = _Stepper(model.voices[0], model.conduct(z))
+    tokens = model.voices[0].previous(x.reshape(BATCH * BARS, STEPS))
     rows = [gates.step(gates.fold(tokens[:, t]), t) for t in range(STEPS)]
     torch.testing.assert_close(torch.stack(rows, 1).reshape(forward.shape), forward)
-    own = model.scheduled(model.conduct(z), model.previous(x), 0.0, generator())
+    own = model.scheduled(model.conduct(z), x, 0.0, generator())[0]
     torch.testing.assert_close(own, forward)
 
 
@@ -121,7 +122,7 @@ def test_drawn_music_follows_the_logits(name: str) -> None:
     model, z = build(name), latents()
     x = model.decode(z, generator(), temperature=0)
     assert x.shape == (BATCH, BARS * STEPS)
-    assert torch.equal(model(z, model.previous(x)).argmax(-1), x)
+    assert torch.equal(model(z, x)[0].argmax(-1), x)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -140,7 +141,7 @@ def test_every_bar_reaches_the_posterior(name: str) -> None:
 def test_gradients_reach_every_trained_parameter(name: str) -> None:
     model, x = build(name), symbols()
     mean, std = model.encode(x)
-    (model(mean + std, model.previous(x)).square().sum()).backward()
+    (model(mean + std, x)[0].square().sum()).backward()
     for key, p in model.named_parameters():
         if p.requires_grad:
             assert p.grad is not None, key

@@ -7,7 +7,8 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from musegen.models.musicvae import MusicVAE, MusicVAEConfig, _Stepper
+from musegen.models.musicvae import MusicVAE, MusicVAEConfig
+from musegen.models.voice import _Stepper
 
 BATCH, STEPS, VOCAB, LATENT = 5, 8, 11, 6
 CONFIGS = {
@@ -33,7 +34,7 @@ def build(name: str, seed: int = 0, spread: float = 0.4) -> MusicVAE:
     """A small model whose trained weights are all well away from 0."""
     torch.manual_seed(seed)
     model = MusicVAE(
-        MusicVAEConfig(vocab=VOCAB, steps=STEPS, latent=LATENT, encoder=5, **CONFIGS[name])
+        MusicVAEConfig(vocab=(VOCAB,), steps=STEPS, latent=LATENT, encoder=5, **CONFIGS[name])
     )
     for p in model.parameters():
         if p.requires_grad:
@@ -83,7 +84,7 @@ def test_posterior_by_hand(name: str) -> None:
     model, x = build(name), symbols()
     mean, std = model.encode(x)
     assert mean.shape == std.shape == (BATCH, LATENT)
-    table = model.table.weight.detach().numpy()
+    table = model.voices[0].table.weight.detach().numpy()
     zero = np.zeros(5)
     for b in range(BATCH):
         vectors = table[x[b].numpy()]
@@ -103,29 +104,29 @@ def test_posterior_by_hand(name: str) -> None:
 def test_decoder_by_hand(name: str) -> None:
     """Initial states are tanh of linear; each step sees the symbol before it and z or its view."""
     model, x, z = build(name), symbols(), latents()
-    logits = model(z, model.previous(x)).detach()
+    logits = model(z, x)[0].detach()
     assert logits.shape == (BATCH, STEPS, VOCAB)
     for b in range(BATCH):
         vector = z[b].numpy()
-        h0, c0, h1, c1 = np.split(np.tanh(linear(model.initial, vector)), [7, 14, 18])
+        h0, c0, h1, c1 = np.split(np.tanh(linear(model.voices[0].initial, vector)), [7, 14, 18])
         if model.config.readout == "steps":
-            seen = linear(model.view, vector).reshape(STEPS, -1)
+            seen = linear(model.voices[0].view, vector).reshape(STEPS, -1)
         else:
             seen = np.tile(vector, (STEPS, 1))
         before = np.vstack([np.zeros(VOCAB), np.eye(VOCAB)[x[b, :-1].numpy()]])
-        below = numpy_lstm(model.decoder[0], np.hstack([before, seen]), "", h0, c0)
-        top = numpy_lstm(model.decoder[1], below, "", h1, c1)
+        below = numpy_lstm(model.voices[0].layers[0], np.hstack([before, seen]), "", h0, c0)
+        top = numpy_lstm(model.voices[0].layers[1], below, "", h1, c1)
         for t in range(STEPS):
-            expected = linear(model.logits, top[t])
+            expected = linear(model.voices[0].logits, top[t])
             if model.config.readout == "steps":
-                expected = expected + linear(model.view_to_logits, seen[t])
+                expected = expected + linear(model.voices[0].view_to_logits, seen[t])
             np.testing.assert_allclose(logits[b, t], expected, atol=1e-5)
 
 
 def test_weights_start_as_published() -> None:
     torch.manual_seed(0)
     model = MusicVAE(MusicVAEConfig(latent=64, encoder=64, decoder=(64,)))
-    for layer in (model.posterior, model.initial):
+    for layer in (model.posterior, model.voices[0].initial):
         assert float(layer.weight.detach().std()) == pytest.approx(0.001, rel=0.1)
         assert not layer.bias.detach().any()
     mean, std = model.encode(torch.randint(90, (4, 32)))
@@ -136,10 +137,10 @@ def test_weights_start_as_published() -> None:
 @pytest.mark.parametrize("name", CONFIGS)
 def test_stepwise_decoder_equals_the_parallel_one(name: str) -> None:
     model, x, z = build(name), symbols(), latents()
-    previous = model.previous(x)
-    gates = _Stepper(model, model.conduct(z))
+    previous = model.voices[0].previous(x)
+    gates = _Stepper(model.voices[0], model.conduct(z))
     steps = torch.stack([gates.step(gates.fold(previous[:, t]), t) for t in range(STEPS)], dim=1)
-    torch.testing.assert_close(steps, model(z, previous), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(steps, model(z, x)[0], atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -147,21 +148,21 @@ def test_likeliest_symbols_are_their_own_argmax(name: str) -> None:
     model, z = build(name), latents()
     x = model.decode(z, generator(), temperature=0)
     assert x.shape == (BATCH, STEPS)
-    assert torch.equal(model(z, model.previous(x)).argmax(-1), x)
+    assert torch.equal(model(z, x)[0].argmax(-1), x)
 
 
 def test_drawn_symbols_are_as_frequent_as_their_probabilities() -> None:
     model = build("views")
     z = latents()[:1]
     drawn = model.decode(z.expand(20_000, -1), generator(3))
-    first = torch.softmax(model(z, model.previous(symbols()[:1]))[0, 0].double(), -1)
+    first = torch.softmax(model(z, symbols()[:1])[0][0, 0].double(), -1)
     counts = np.bincount(drawn[:, 0].numpy(), minlength=VOCAB)
     assert chisquare(counts, 20_000 * first.detach().numpy()).pvalue > 0.001
     # the second step, given the most frequent first symbol
     top = int(counts.argmax())
     after = drawn[drawn[:, 0] == top, 1].numpy()
     x = torch.full((1, STEPS), top)
-    second = torch.softmax(model(z, model.previous(x))[0, 1].double(), -1).detach().numpy()
+    second = torch.softmax(model(z, x)[0][0, 1].double(), -1).detach().numpy()
     expected = len(after) * second
     common = expected > 5
     assert (
@@ -184,35 +185,32 @@ def test_same_generator_same_symbols_and_latents() -> None:
 
 def test_previous_is_the_vector_of_the_symbol_before() -> None:
     model, x = build("views"), symbols()
-    previous = model.previous(x)
+    previous = model.voices[0].previous(x)
     assert not previous[:, 0].any()
-    assert torch.equal(previous[:, 1:], model.table(x[:, :-1]))
+    assert torch.equal(previous[:, 1:], model.voices[0].table(x[:, :-1]))
 
 
 def test_one_hot_table_is_fixed() -> None:
     model = build("published")
-    assert torch.equal(model.table.weight, torch.eye(VOCAB))
-    assert not model.table.weight.requires_grad
+    assert torch.equal(model.voices[0].table.weight, torch.eye(VOCAB))
+    assert not model.voices[0].table.weight.requires_grad
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_scheduled_sampling_with_chance_0_is_teacher_forcing(name: str) -> None:
     model, x, z = build(name), symbols(), latents()
-    previous = model.previous(x)
-    logits = model.scheduled(model.conduct(z), previous, 0.0, generator())
-    torch.testing.assert_close(logits, model(z, previous), atol=1e-5, rtol=1e-5)
+    logits = model.scheduled(model.conduct(z), x, 0.0, generator())[0]
+    torch.testing.assert_close(logits, model(z, x)[0], atol=1e-5, rtol=1e-5)
 
 
 def test_scheduled_sampling_with_chance_1_sees_nothing_of_the_truth() -> None:
     model, z = build("published"), latents()
     ours, other = (
-        model.scheduled(model.conduct(z), model.previous(symbols(s)), 1.0, generator())
-        for s in (1, 7)
+        model.scheduled(model.conduct(z), symbols(s), 1.0, generator())[0] for s in (1, 7)
     )
     assert torch.equal(ours, other)
     mixed, truth = (
-        model.scheduled(model.conduct(z), model.previous(symbols(1)), chance, generator())
-        for chance in (0.5, 0)
+        model.scheduled(model.conduct(z), symbols(1), chance, generator())[0] for chance in (0.5, 0)
     )
     assert not torch.allclose(ours, mixed)
     assert not torch.allclose(truth, mixed)

@@ -7,16 +7,20 @@ import torch
 
 from musegen.errors import ModelError
 from musegen.models.musicvae import MusicVAE
-from musegen.presets import PRESETS, preset
-from musegen.representations.events import VOCAB
+from musegen.presets import PRESETS, check, musicvae, preset
 
 
 @pytest.mark.parametrize("name", PRESETS)
+def test_presets_hold_their_own_rules(name: str) -> None:
+    assert preset(name).about
+    check(preset(name))
+
+
+@pytest.mark.parametrize("name", musicvae.PRESETS)
 def test_model_and_representation_agree(name: str) -> None:
     p = preset(name)
-    assert p.about
     assert p.model.steps == p.representation.steps
-    assert p.model.vocab == VOCAB
+    assert p.model.vocab == p.representation.vocab
     assert bool(p.objective.unconditional) == p.model.unconditional
 
 

@@ -111,7 +111,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "not safetensors": (no_safetensors, "broken bundle"),
     "no weights": (lambda f: (f / "model.safetensors").unlink(), "No such file"),
     "missing tensor": (
-        lambda f: edit_weights(f, lambda w: w.pop("logits.bias")),
+        lambda f: edit_weights(f, lambda w: w.pop("voices.0.logits.bias")),
         "Missing key.*logits.bias",
     ),
     "extra tensor": (
@@ -119,8 +119,8 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
         "Unexpected key.*more",
     ),
     "wrong shape": (
-        lambda f: edit_weights(f, lambda w: w.update({"logits.bias": torch.zeros(3)})),
-        "size mismatch for logits.bias",
+        lambda f: edit_weights(f, lambda w: w.update({"voices.0.logits.bias": torch.zeros(3)})),
+        "size mismatch for voices.0.logits.bias",
     ),
     "no config": (lambda f: (f / "config.json").unlink(), "no config.json"),
     "config is not JSON": (lambda f: (f / "config.json").write_text("{"), "config.json"),

@@ -118,7 +118,7 @@ def silent_bundle() -> Path:
     """A bundle that always says nothing."""
     model = network(config())
     with torch.no_grad():
-        model.logits.bias[0] = 1000.0
+        model.voices[0].logits.bias[0] = 1000.0
     return pretrained.save(FOLDER / "silent", model, Melody(2), INFO)
 
 

@@ -14,7 +14,7 @@ from musegen import metrics, plot
 from musegen.dataset import Windows
 from musegen.errors import InputError
 from musegen.evaluate.report import Report
-from musegen.objectives.variational import gaussian_kl
+from musegen.objectives.variational import cross_entropy, gaussian_kl, likeliest
 from musegen.pretrained import Bundle
 from musegen.score import Notes
 
@@ -161,10 +161,10 @@ def _reconstruction(
         x = torch.from_numpy(data.encode(part).astype(np.int64))
         mean, std = model.encode(x)
         z = mean + std * torch.randn(mean.shape, generator=generator)
-        logits = model(z, model.previous(x))
-        ce = torch.nn.functional.cross_entropy(logits.flatten(0, 1), x.flatten(), reduction="sum")
+        logits = model(z, x)
+        ce = cross_entropy(logits, x).sum()
         total += [
-            float((logits.argmax(-1) == x).float().mean()) * len(x),
+            float((likeliest(logits, x) == x).float().mean()) * len(x),
             float((model.decode(z, generator, temperature) == x).float().mean()) * len(x),
             float((model.decode(mean, generator, temperature) == x).float().mean()) * len(x),
             float(ce),

@@ -38,7 +38,7 @@ import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from musegen.sampling import pick
+from musegen.models.voice import Voice
 
 # One style; one for each sample [n]; frequencies to draw them by; None for those of training.
 Styles = int | Tensor | Sequence[float] | None
@@ -51,7 +51,7 @@ class MusicVAEConfig:
     """Sizes of a MusicVAE.
 
     Attributes:
-        vocab: number of symbols.
+        vocab: number of symbols of each voice; each has a decoder of its own.
         steps: length of a sequence.
         latent: size of z.
         encoder: units of the encoder LSTM, per direction.
@@ -72,7 +72,7 @@ class MusicVAEConfig:
         shares: their frequencies. These three are filled in by training.
     """
 
-    vocab: int = 90
+    vocab: tuple[int, ...] = (90,)
     steps: int = 32
     latent: int = 256
     encoder: int = 512
@@ -109,19 +109,18 @@ class MusicVAE(nn.Module):
     def __init__(self, config: MusicVAEConfig) -> None:
         super().__init__()
         self.config = c = config
-        width = c.embedding or c.vocab
-        self.table = nn.Embedding(c.vocab, width)
-        if not c.embedding:
-            self.table.weight.requires_grad_(False).copy_(torch.eye(c.vocab))
         by_step, steps = c.readout == "steps", c.steps // c.segments
+        self.voices = nn.ModuleList(
+            Voice(v, steps, c.told, c.decoder, c.embedding, c.view if by_step else 0)
+            for v in c.vocab
+        )
+        width = sum(c.embedding or v for v in c.vocab)
         self.encoder = nn.LSTM(
             width, c.encoder, num_layers=c.layers, batch_first=True, bidirectional=True
         )
         read = c.steps if not c.encode_segments else steps
         if by_step:
             self.project = nn.Linear(2 * c.encoder, c.view)
-            self.view = nn.Linear(c.told, steps * c.view)
-            self.view_to_logits = nn.Linear(c.view, c.vocab, bias=False)
         summary = read * c.view if by_step else 2 * c.encoder
         if c.encode_segments:
             self.gist = nn.Linear(summary, c.told)
@@ -140,13 +139,6 @@ class MusicVAE(nn.Module):
             self.conductor = nn.ModuleList(
                 nn.LSTM(i, d, batch_first=True) for i, d in zip(sizes, c.conductor, strict=True)
             )
-        self.initial = nn.Linear(c.told, 2 * sum(c.decoder))
-        seen = c.view if by_step else c.told
-        inputs = [width + seen, *c.decoder[:-1]]
-        self.decoder = nn.ModuleList(
-            nn.LSTM(i, d, batch_first=True) for i, d in zip(inputs, c.decoder, strict=True)
-        )
-        self.logits = nn.Linear(c.decoder[-1], c.vocab)
         if c.unconditional:
             self.style = nn.Embedding(max(1, len(c.styles)), c.told)
             self.shift = nn.Embedding(2 * c.shift + 1, c.told)
@@ -162,7 +154,7 @@ class MusicVAE(nn.Module):
                     norm_first=True,
                 )
                 self.recall = nn.TransformerEncoder(attend, c.recall, enable_nested_tensor=False)
-        for layer in (self.posterior, self.initial, *([self.lead] if c.segments > 1 else [])):
+        for layer in (self.posterior, *([self.lead] if c.segments > 1 else [])):
             nn.init.normal_(layer.weight, std=0.001)
             nn.init.zeros_(layer.bias)
 
@@ -197,7 +189,8 @@ class MusicVAE(nn.Module):
         """Symbols as the encoder sums them up, [b, d], or [b u, d] where it reads segments."""
         if self.config.encode_segments:
             x = self._segments(x)
-        states, (last, _) = self.encoder(self.table(x))
+        tables = [voice.table(line) for voice, line in self._lines(x)]
+        states, (last, _) = self.encoder(torch.cat(tables, dim=-1))
         if self.config.readout == "steps":
             return rearrange(self.project(states), "b t d -> b (t d)")
         return torch.cat([last[-2], last[-1]], dim=-1)
@@ -217,8 +210,21 @@ class MusicVAE(nn.Module):
         return mean, F.softplus(spread)
 
     def _segments(self, x: Tensor) -> Tensor:
-        """Sequences [b, t, ...] as segments [b u, t, ...]."""
-        return x.reshape(len(x) * self.config.segments, -1, *x.shape[2:])
+        """Sequences [b, (k,) t] as segments [b u, (k,) t]."""
+        u = self.config.segments
+        return x.reshape(*x.shape[:-1], u, -1).movedim(-2, 1).flatten(0, 1)
+
+    def _whole(self, x: Tensor) -> Tensor:
+        """Segments [b u, (k,) t] as sequences [b, (k,) t]."""
+        u = self.config.segments
+        return x.unflatten(0, (-1, u)).movedim(1, -2).flatten(-2)
+
+    def _lines(self, x: Tensor) -> list[tuple[Voice, Tensor]]:
+        """Each voice and its symbols [b, t] of x, which is [b, t] where there is one voice."""
+        lines = x.unbind(1) if len(self.voices) > 1 else (x,)
+        return [
+            (v, line) for v, line in zip(self.voices, lines, strict=True) if isinstance(v, Voice)
+        ]
 
     def conduct(self, z: Tensor) -> Tensor:
         """What the decoder is given [b u, d] for each segment of z [b, z]: z itself when flat."""
@@ -234,57 +240,31 @@ class MusicVAE(nn.Module):
         told = self.tell(h) if c.context else h
         return rearrange(told + view if c.readout == "steps" else told, "b u d -> (b u) d")
 
-    def _views(self, told: Tensor) -> Tensor:
-        """What the decoder sees of its segment's embedding [n, d] at each step, [n, t, d]."""
-        c = self.config
-        steps = c.steps // c.segments
-        if c.readout == "steps":
-            return rearrange(self.view(told), "n (t d) -> n t d", t=steps)
-        return repeat(told, "n d -> n t d", t=steps)
+    def forward(self, z: Tensor, x: Tensor, hide: Tensor | None = None) -> list[Tensor]:
+        """Logits [b, t, v] of each voice given z [b, z] and the true symbols [b, (k,) t] before
+        each step, but those that are hidden (bool like x).
+        """
+        return self.predict(self.conduct(z), x, hide)
 
-    def _initial_states(self, told: Tensor) -> tuple[Tensor, ...]:
-        """H and c of each layer in turn, [n, d] each."""
-        sizes = [d for d in self.config.decoder for _ in "hc"]
-        return torch.tanh(self.initial(told)).split(sizes, -1)
-
-    def forward(self, z: Tensor, previous: Tensor) -> Tensor:
-        """Teacher-forced logits [b, t, v] given z [b, z] and the symbols before each [b, t, d]."""
-        return self.predict(self.conduct(z), previous)
-
-    def predict(self, told: Tensor, previous: Tensor) -> Tensor:
-        """Teacher-forced logits [b, t, v] given what each segment is told [b u, d]."""
-        views = self._views(told)
-        states = self._initial_states(told)
-        h = torch.cat([self._segments(previous), views], dim=-1)
-        for layer, h0, c0 in zip(self.decoder, states[::2], states[1::2], strict=True):
-            h, _ = layer(h, (h0[None].contiguous(), c0[None].contiguous()))
-        out = self.logits(h)
-        if self.config.readout == "steps":
-            out = out + self.view_to_logits(views)
-        return out.reshape(len(previous), -1, out.shape[-1])
-
-    def previous(self, x: Tensor) -> Tensor:
-        """Vectors of the symbols before each step [b, t, d]; zeros where a segment starts."""
-        before = self.table(self._segments(x)[:, :-1])
-        return F.pad(before, (0, 0, 1, 0)).reshape(*x.shape, -1)
+    def predict(self, told: Tensor, x: Tensor, hide: Tensor | None = None) -> list[Tensor]:
+        """Logits as `forward` gives them, from what each segment is told [b u, d]."""
+        x, b = self._segments(x), len(x)
+        hidden = [None] * len(self.voices) if hide is None else self._lines(self._segments(hide))
+        logits = []
+        for (voice, line), covered in zip(self._lines(x), hidden, strict=True):
+            out = voice(told, line, None if covered is None else covered[1])
+            logits.append(out.reshape(b, -1, out.shape[-1]))
+        return logits
 
     def scheduled(
-        self, told: Tensor, previous: Tensor, chance: float, generator: torch.Generator
-    ) -> Tensor:
-        """Logits [b, t, v] of scheduled sampling (Bengio et al. 2015): each step sees its own
-        sample instead of the true previous symbol with probability `chance`.
-        """
-        gates, b = _Stepper(self, told), len(previous)
-        draws = torch.rand(previous.shape[:2], generator=generator).to(told)
-        use_own, previous = self._segments(draws) < chance, self._segments(previous)
-        token = previous[:, 0]
-        rows: list[Tensor] = []
-        for t in range(previous.shape[1]):
-            if t:
-                drawn = self.table(pick(rows[-1].detach().float(), generator))
-                token = torch.where(use_own[:, t, None], drawn, previous[:, t])
-            rows.append(gates.step(gates.fold(token), t))
-        return torch.stack(rows, dim=1).reshape(b, -1, rows[0].shape[-1])
+        self, told: Tensor, x: Tensor, chance: float, generator: torch.Generator
+    ) -> list[Tensor]:
+        """Logits of scheduled sampling, see `Voice.scheduled`."""
+        out = [
+            voice.scheduled(told, line, chance, generator)
+            for voice, line in self._lines(self._segments(x))
+        ]
+        return [logits.reshape(len(x), -1, logits.shape[-1]) for logits in out]
 
     @torch.no_grad()
     def decode(
@@ -294,22 +274,19 @@ class MusicVAE(nn.Module):
         temperature: float = 1.0,
         top_p: float = 1.0,
     ) -> Tensor:
-        """Symbols [b, t] drawn one step after the other given z [b, z], all segments at once."""
-        return self._write(self.conduct(z), generator, temperature, top_p).reshape(len(z), -1)
+        """Symbols [b, (k,) t] drawn step by step given z [b, z], all segments at once."""
+        return self._whole(self._write(self.conduct(z), generator, temperature, top_p))
 
     def _write(
         self, told: Tensor, generator: torch.Generator, temperature: float = 1.0, top_p: float = 1.0
     ) -> Tensor:
-        """Symbols [n, t] of segments that are told [n, d]."""
-        gates = _Stepper(self, told)
-        folded = gates.fold(self.table.weight)
-        n, steps = len(told), self.config.steps // self.config.segments
-        token = told.new_zeros(n, folded.shape[1])
-        x = torch.empty(n, steps, dtype=torch.long, device=told.device)
-        for t in range(steps):
-            x[:, t] = pick(gates.step(token, t), generator, temperature, top_p)
-            token = folded[x[:, t]]
-        return x
+        """Symbols [n, (k,) t] of segments that are told [n, d]."""
+        lines = [
+            voice.write(told, generator, temperature, top_p)
+            for voice in self.voices
+            if isinstance(voice, Voice)
+        ]
+        return torch.stack(lines, dim=1) if len(lines) > 1 else lines[0]
 
     def point(self, style: Tensor, shift: Tensor | None = None) -> Tensor:
         """Where the decoder is a language model [b, d], for styles [b] and semitones [b] by which
@@ -339,13 +316,14 @@ class MusicVAE(nn.Module):
         c = self.config
         if not c.recall:
             told = self.alone(style, style)
-            return self._write(told, generator, temperature).reshape(len(style), -1)
-        x = torch.zeros(len(style), c.segments, c.steps // c.segments, dtype=torch.long)
-        x = x.to(style.device)
+            return self._whole(self._write(told, generator, temperature))
+        b, steps, voices = len(style), c.steps // c.segments, len(c.vocab)
+        shape = (b, voices, steps) if voices > 1 else (b, steps)
+        parts = torch.zeros(b, c.segments, *shape[1:], dtype=torch.long, device=style.device)
         for u in range(c.segments):
-            told = self.alone(x.flatten(1), style).reshape(len(style), c.segments, -1)
-            x[:, u] = self._write(told[:, u], generator, temperature)
-        return x.flatten(1)
+            told = self.alone(self._whole(parts.flatten(0, 1)), style).unflatten(0, (b, -1))
+            parts[:, u] = self._write(told[:, u], generator, temperature)
+        return self._whole(parts.flatten(0, 1))
 
     @torch.no_grad()
     def prior(
@@ -356,14 +334,14 @@ class MusicVAE(nn.Module):
         """
         if not self.config.unconditional:
             return self.normal_prior(n, generator)
-        styles = self.draw_styles(n, generator, style).to(self.initial.weight.device)
+        styles = self.draw_styles(n, generator, style).to(self.posterior.weight.device)
         mean, std = self.encode(self.improvise(styles, generator))
         return mean + spread * std * torch.randn(mean.shape, generator=generator).to(mean)
 
     def normal_prior(self, n: int, generator: torch.Generator) -> Tensor:
         """Latents [n, z] from N(0, I), as published."""
         noise = torch.randn(n, self.config.latent, generator=generator)
-        return noise.to(self.initial.weight.device)
+        return noise.to(self.posterior.weight.device)
 
     def draw_styles(self, n: int, generator: torch.Generator, style: Styles = None) -> Tensor:
         """Style indices [n]."""
@@ -373,43 +351,3 @@ class MusicVAE(nn.Module):
             return torch.full((n,), style)
         shares = torch.tensor(style or self.config.shares or (1.0,), dtype=torch.float)
         return torch.multinomial(shares, n, replacement=True, generator=generator)
-
-
-class _Stepper:
-    """The decoder one step at a time, with everything that z fixes computed once.
-
-    Equal to `MusicVAE.forward`, a third of the work a step: the part of the first layer's gates
-    that comes from what the segment is told and both biases are summed for all steps at the start.
-    """
-
-    def __init__(self, model: MusicVAE, told: Tensor) -> None:
-        views = model._views(told)
-        width = model.table.embedding_dim
-        self.model = model
-        named = [dict(layer.named_parameters()) for layer in model.decoder]
-        self.weights = [(p["weight_ih_l0"], p["weight_hh_l0"]) for p in named]
-        self.biases = [p["bias_ih_l0"] + p["bias_hh_l0"] for p in named]
-        first = self.weights[0][0]
-        self.from_token = first[:, :width]
-        self.from_z = F.linear(views, first[:, width:], self.biases[0])
-        states = model._initial_states(told)
-        self.h, self.c = list(states[::2]), list(states[1::2])
-        self.shortcut = None
-        if model.config.readout == "steps":
-            self.shortcut = model.view_to_logits(views)
-
-    def fold(self, token: Tensor) -> Tensor:
-        """What symbols' vectors [n, d] add to the first layer's gates."""
-        return F.linear(token, self.from_token)
-
-    def step(self, folded: Tensor, t: int) -> Tensor:
-        """Logits [b, v] of step t after symbols folded to [b, gates]."""
-        below = folded + self.from_z[:, t]
-        for i, (w_in, w_hidden) in enumerate(self.weights):
-            if i:
-                below = F.linear(self.h[i - 1], w_in, self.biases[i])
-            i_, f, g, o = (below + F.linear(self.h[i], w_hidden)).chunk(4, dim=-1)
-            self.c[i] = torch.sigmoid(f) * self.c[i] + torch.sigmoid(i_) * torch.tanh(g)
-            self.h[i] = torch.sigmoid(o) * torch.tanh(self.c[i])
-        logits: Tensor = self.model.logits(self.h[-1])
-        return logits if self.shortcut is None else logits + self.shortcut[:, t]

@@ -29,6 +29,21 @@ def inverse_sigmoid(step: int, rate: float) -> float:
     return 1 - rate / (rate + math.exp(min(step / rate, 500.0)))
 
 
+def cross_entropy(logits: list[Tensor], x: Tensor) -> Tensor:
+    """Nats [b] of symbols [b, (k,) t] under the logits [b, t, v] of each voice."""
+    lines = x.unbind(1) if x.dim() > 2 else (x,)
+    nats = [
+        F.cross_entropy(one.float().transpose(1, 2), line, reduction="none").sum(1)
+        for one, line in zip(logits, lines, strict=True)
+    ]
+    return torch.stack(nats).sum(0)
+
+
+def likeliest(logits: list[Tensor], x: Tensor) -> Tensor:
+    """The likeliest symbols, shaped as x [b, (k,) t]."""
+    return torch.stack([one.argmax(-1) for one in logits], dim=1).reshape(x.shape)
+
+
 @dataclass(frozen=True)
 class ELBO:
     """The loss of MusicVAE.
@@ -64,7 +79,7 @@ class ELBO:
         x = batch.x.long()
         mean, std = model.encode(x)
         z = mean + std * torch.randn(mean.shape, generator=generator).to(mean)
-        told, previous = model.conduct(z), model.previous(x)
+        told = model.conduct(z)
         alone = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         if self.unconditional:
             n = round(self.unconditional * len(x))  # the order of a batch is random
@@ -73,14 +88,14 @@ class ELBO:
             told = torch.cat([free, told[len(free) :]])
         if self.sampling_rate:
             chance = inverse_sigmoid(step, self.sampling_rate)
-            logits = model.scheduled(told, previous, chance, generator)
+            logits = model.scheduled(told, x, chance, generator)
         else:
+            hide = None
             if self.input_dropout:
-                hide = torch.rand(x.shape, generator=generator).to(previous) < self.input_dropout
-                previous = previous.masked_fill((hide & ~alone[:, None])[..., None], 0.0)
-            logits = model.predict(told, previous)
-        ce = F.cross_entropy(logits.flatten(0, 1).float(), x.flatten(), reduction="none")
-        ce = ce.view(x.shape).sum(dim=1)
+                hide = torch.rand(x.shape, generator=generator).to(z) < self.input_dropout
+                hide[alone] = False
+            logits = model.predict(told, x, hide)
+        ce = cross_entropy(logits, x)
         kl = gaussian_kl(mean.float(), std.float()).mean()
         beta = self.beta * (1 - self.beta_rate**step)
         cost = beta * (kl - self.free_bits * math.log(2)).clamp(min=0)
@@ -98,20 +113,20 @@ class ELBO:
         x = batch.x.long()
         mean, std = model.encode(x)
         z = mean + std * torch.randn(mean.shape, generator=generator).to(mean)
-        logits = model(z, model.previous(x))
-        ce = F.cross_entropy(logits.flatten(0, 1), x.flatten(), reduction="sum") / len(x)
+        logits = model(z, x)
+        ce = cross_entropy(logits, x).mean()
         kl = gaussian_kl(mean, std).mean()
         found = {
             "loss": ce + self.beta * (kl - self.free_bits * math.log(2)).clamp(min=0),
             "ce": ce,
             "kl": kl,
-            "teacher": (logits.argmax(-1) == x).float().mean(),
+            "teacher": (likeliest(logits, x) == x).float().mean(),
             "sampled": (model.decode(z, generator) == x).float().mean(),
             "sampled_mean": (model.decode(mean, generator) == x).float().mean(),
         }
         if self.unconditional:
-            logits = model.predict(model.alone(x, batch.style, batch.shift), model.previous(x))
-            alone = F.cross_entropy(logits.flatten(0, 1), x.flatten(), reduction="sum") / len(x)
+            free = model.predict(model.alone(x, batch.style, batch.shift), x)
+            alone = cross_entropy(free, x).mean()
             found |= {"alone": alone, "loss": found["loss"] + self.unconditional * alone}
         return found
 

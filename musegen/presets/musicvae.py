@@ -7,7 +7,9 @@ from dataclasses import replace
 from musegen.models.musicvae import MusicVAEConfig
 from musegen.objectives.variational import ELBO
 from musegen.presets.base import Named, Preset, Rules, Training
-from musegen.representations.events import VOCAB, Melody
+from musegen.representations.drums import Drums
+from musegen.representations.events import Melody
+from musegen.representations.trio import Trio
 
 
 def melody_2bar_small() -> Preset:
@@ -85,15 +87,16 @@ PRESETS: Named = {
 def rules(preset: Preset) -> Rules:
     """What must hold of a MusicVAE's preset, and what to say where it does not."""
     model, training, bars = preset.model, preset.training, preset.representation.bars
+    kind = preset.representation
     assert isinstance(model, MusicVAEConfig)
-    if not isinstance(preset.objective, ELBO):
-        return ((False, "a MusicVAE needs the objective ELBO"),)
+    if not isinstance(preset.objective, ELBO) or not isinstance(kind, (Melody, Drums, Trio)):
+        return ((False, "a MusicVAE needs the objective ELBO and Melody, Drums or Trio"),)
     alone = round(preset.objective.unconditional * training.batch / training.accumulate)
     return (
-        (model.vocab == VOCAB, f"model.vocab must be {VOCAB}"),
+        (model.vocab == kind.vocab, f"model.vocab must be {list(kind.vocab)}"),
         (
-            model.steps == preset.representation.steps,
-            f"model.steps must be {preset.representation.steps}, which {bars} bars have",
+            model.steps == kind.steps,
+            f"model.steps must be {kind.steps}, which {bars} bars have",
         ),
         (
             model.unconditional == (preset.objective.unconditional > 0),

@@ -105,9 +105,9 @@ class Drums:
     qpm: float = 120.0
 
     @property
-    def vocab(self) -> int:
+    def vocab(self) -> tuple[int, ...]:
         """Number of symbols."""
-        return 512
+        return (512,)
 
     @property
     def steps(self) -> int:

@@ -58,9 +58,9 @@ class Melody:
     qpm: float = 120.0
 
     @property
-    def vocab(self) -> int:
+    def vocab(self) -> tuple[int, ...]:
         """Number of symbols."""
-        return VOCAB
+        return (VOCAB,)
 
     @property
     def steps(self) -> int:

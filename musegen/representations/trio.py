@@ -39,7 +39,7 @@ class Trio:
     @property
     def vocab(self) -> tuple[int, ...]:
         """Number of symbols of melody, bass and drums."""
-        return self.line.vocab, self.line.vocab, self.drums.vocab
+        return (*self.line.vocab, *self.line.vocab, *self.drums.vocab)
 
     @property
     def steps(self) -> int:
