@@ -27,12 +27,14 @@ representations interop segment metrics metrics.rolls melody summary
 corpora.containers corpora.grid corpora.readers corpora.catalogue corpora
 prepare.windows prepare.shards prepare.workers prepare.cluster prepare.split prepare.tables prepare
 dataset prepare.leakage
-sampling layers models.voice models.crnngan_events models.crnngan models.musicvae models
+sampling layers models.voice models.crnngan_events models.crnngan models.musicvae
+models.patches models.musegan_critic models.musegan_bars models.musegan models
 objectives objectives.variational objectives.adversarial objectives.recurrent
 objectives.diffusion
-presets.base presets.musicvae presets.crnngan presets
+presets.base presets.musicvae presets.crnngan presets.musegan presets
 cards pretrained distributed runs optimisation train plot.lanes plot
-pipeline.base pipeline.musicvae pipeline evaluate.report evaluate.musicvae evaluate
+pipeline.base pipeline.musicvae pipeline.crnngan pipeline
+evaluate.report evaluate.musicvae evaluate.crnngan evaluate
 cli cli.common cli.music cli.training cli.data cli.look cli.main __main__
 """.split()  # noqa: SIM905
 # Conveniences of Score: loaded when called, and never by importing score.

@@ -26,6 +26,7 @@ Shapes: `b` batch, `t` event, `x` cells [b, t, numbers] in even units 0 to 1.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -245,6 +246,7 @@ class CRNNGAN(nn.Module):
         given: Tensor | None = None,
         start: Tensor | None = None,
         top_p: float = 1.0,
+        until: float = math.inf,
     ) -> Tensor:
         """Cells x [b, t, numbers] made from noise z [b, t + 1, numbers], which is all its chance.
 
@@ -255,9 +257,10 @@ class CRNNGAN(nn.Module):
             given: what is told: [b, beats, cues], or times and lengths [b, t, 2].
             start: cells [b, s, numbers] that come before, and are not in the result.
             top_p: see `sampling.pick`.
+            until: events end when all sequences are beyond this many ticks.
         """
         with torch.no_grad():
-            return self.unroll(z, given, start, temperature, top_p)[0]
+            return self.unroll(z, given, start, temperature, top_p, until)[0]
 
     def unroll(
         self,
@@ -266,6 +269,7 @@ class CRNNGAN(nn.Module):
         start: Tensor | None = None,
         temperature: float = 1.0,
         top_p: float = 1.0,
+        until: float = math.inf,
     ) -> tuple[Tensor, Tensor]:
         """Cells [b, t, numbers] and what the critic sees of them [b, t, seen], step by step."""
         n = len(z)
@@ -308,6 +312,8 @@ class CRNNGAN(nn.Module):
             if cue is not None and cue.dim() == 3:
                 told = head.beat(cue, onset)
             seen.append(cell.seen if told is None else torch.cat([cell.seen, told], -1))
+            if until < math.inf and float(onset.min()) >= until:
+                break
         return torch.stack(x, 1), torch.stack(seen, 1)
 
     def _primed(

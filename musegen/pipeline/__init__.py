@@ -5,9 +5,13 @@ from __future__ import annotations
 from musegen import pretrained
 from musegen.models import family
 from musegen.pipeline.base import VERBS, Pipeline, timeline
+from musegen.pipeline.crnngan import CRNNGANPipeline
 from musegen.pipeline.musicvae import MusicVAEPipeline
 
-PIPELINES: dict[str, type[Pipeline]] = {"musicvae": MusicVAEPipeline}
+PIPELINES: dict[str, type[Pipeline]] = {
+    "musicvae": MusicVAEPipeline,
+    "crnngan": CRNNGANPipeline,
+}
 
 __all__ = ["PIPELINES", "VERBS", "Pipeline", "load", "timeline"]
 

@@ -105,6 +105,66 @@ def _semitones(degree: str) -> int:
     return (_MAJOR[(int(number) - 1) % 7] + _accidentals(degree)) % 12
 
 
+# How lead sheets write what Harte's shorthands name.
+_SHEET = {
+    "": "maj",
+    "M": "maj",
+    "m": "min",
+    "-": "min",
+    "M7": "maj7",
+    "m7": "min7",
+    "-7": "min7",
+    "m6": "min6",
+    "6": "maj6",
+    "m9": "min9",
+    "M9": "maj9",
+    "mM7": "minmaj7",
+    "o": "dim",
+    "o7": "dim7",
+    "+": "aug",
+    "sus": "sus4",
+    "m7b5": "hdim7",
+    "m11": "min11",
+    "add9": "maj(9)",
+    "madd9": "min(9)",
+    "7sus4": "sus4(b7)",
+    "7b9": "7(b9)",
+    "7#9": "7(#9)",
+} | {short: short for short in SHORTHANDS}
+_SYMBOL = re.compile(r"([A-G][b#]*)([^/]*)(?:/([A-G][b#]*))?")
+
+
+def from_sheet(text: str) -> tuple[str, ...]:
+    """Labels of the chord symbols of a lead sheet, "C Am7 F/A | G7 N.C.", in their order.
+
+    Symbols stand between blanks, commas or bars ("|"); labels in Harte's syntax are taken, too.
+
+    Raises:
+        ValueError: there are none, or one is neither.
+    """
+    labels = []
+    for symbol in re.split(r"[\s,|]+", text.strip(" \t\n,|")):
+        if symbol in ("N.C.", "NC"):
+            symbol = "N"
+        found = _SYMBOL.fullmatch(symbol)
+        if ":" not in symbol and found and found[2] in _SHEET:
+            root, bass = _note(found[1]), _note(found[3] or found[1])
+            slash = f"/{_BASS[(bass - root) % 12]}" if bass != root else ""
+            symbol = f"{found[1]}:{_SHEET[found[2]]}{slash}"
+        try:
+            parse(symbol)
+        except ValueError:
+            raise ValueError(
+                f"{symbol!r} is not a chord; write for example C, Am, F#m7, Bbmaj7, G7/B or N.C."
+            ) from None
+        labels.append(symbol)
+    return tuple(labels)
+
+
+def _note(name: str) -> int:
+    return _ROOTS[name[0]] + _accidentals(name[1:])
+
+
 @cache
 def name(chord: Chord | None) -> str:
     """The canonical label: the largest shorthand within the chord, and what it lacks as degrees."""
