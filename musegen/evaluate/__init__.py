@@ -6,12 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 from musegen.dataset import Windows
-from musegen.evaluate import musicvae
+from musegen.evaluate import crnngan, musicvae
 from musegen.evaluate.report import Report
 from musegen.models import family
 from musegen.pretrained import Bundle
 
-FAMILIES: dict[str, Callable[..., Report]] = {"musicvae": musicvae.measure}
+FAMILIES: dict[str, Callable[..., Report]] = {
+    "musicvae": musicvae.measure,
+    "crnngan": crnngan.measure,
+}
 
 __all__ = ["FAMILIES", "Report", "measure"]
 

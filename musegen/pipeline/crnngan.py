@@ -80,6 +80,7 @@ class CRNNGANPipeline(Pipeline):
         """
         tempo = tempo or TEMPO
         told: dict[str, Any] = {}
+        given: torch.Tensor | None
         if self.condition == "rhythm":
             z, given, until = self._for_rhythm(n, seed, rhythm)
             told = {"rhythm": rhythm if isinstance(rhythm, str) else "of a score"}

@@ -1,0 +1,262 @@
+"""Reports of C-RNN-GAN: the statistics of its paper, densities of times and intervals, and copies.
+
+Sets are compared as windows: as many bars as the model's representation has, of which the first
+`cells` notes count. Real against real (training songs) is as near as music comes to other music;
+"shuffle" has every number of a held-out cell from a random other one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from musegen import plot
+from musegen.dataset import Windows
+from musegen.errors import InputError
+from musegen.evaluate.report import Report
+from musegen.metrics import Values, overlapping_area, tone_statistics
+from musegen.pipeline.crnngan import TEMPERATURE, TOP_P
+from musegen.pretrained import Bundle
+from musegen.representations.tuples import PPQ, Tuples
+from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Notes
+
+BAR = 4 * PPQ
+PATTERN = 8  # notes of a pattern that may be copied
+# What is compared as densities: bin edges in ticks, semitones and velocities.
+EDGES: dict[str, Values] = {
+    "inter-onset": np.arange(-12, 2 * PPQ + 13, 24.0),
+    "duration": np.arange(0, 4 * PPQ + 1, 24.0),
+    "interval": np.arange(-36.5, 37),
+    "pitch": np.arange(20.5, 109),
+    "intensity": np.arange(0, 129, 4.0),
+}
+# Values digitised from the vector graphics of Mogren 2016, Figure 3: medians.
+PAPER = {
+    "C-RNN-GAN": (0.0, 0.640, 2.6, 18.5, 16.9, 82),
+    "its baseline": (0.0, 0.699, 16.2, 9.7, 8.2, 77.5),
+    "C-RNN-GAN-3": (0.71, 0.619, 4.7, 53, 36, 95),
+    "its real music": (0.547, 0.838, 83, 48, 44, 37),
+}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Rows by name of a set of music.
+
+    Attributes:
+        statistics: medians of the paper's six statistics, counted correctly.
+        as_published: the same, counted as the published code does.
+        overlap: of each density with that of held-out music, 0 to 1.
+        copies: shares of patterns of 8 notes, in any key, that are in training songs.
+        values: what the densities are made of.
+    """
+
+    statistics: dict[str, dict[str, float]]
+    as_published: dict[str, dict[str, float]]
+    overlap: dict[str, dict[str, float]]
+    copies: dict[str, float]
+    values: dict[str, dict[str, Values]]
+
+
+def densities(pieces: Sequence[Notes]) -> dict[str, Values]:
+    """All values of the features of `EDGES` in a set of pieces, notes in ticks."""
+    made = [p for p in pieces if len(p)]
+    table: dict[str, Callable[[Notes], NDArray[Any]]] = {
+        "inter-onset": lambda p: np.diff(p[:, ONSET]),
+        "duration": lambda p: p[:, DURATION],
+        "interval": lambda p: np.diff(p[:, PITCH]),
+        "pitch": lambda p: p[:, PITCH],
+        "intensity": lambda p: p[:, VELOCITY],
+    }
+    return {k: np.concatenate([np.zeros(0), *map(f, made)]) for k, f in table.items()}
+
+
+def patterns(pieces: Sequence[Notes]) -> NDArray[np.uint64]:
+    """A hash of each run of 8 notes: intervals, and times between them in sixteenths."""
+    mixed = [np.zeros(0, np.uint64)]
+    for piece in pieces:
+        steps = (2 * piece[:, ONSET] + PPQ // 4) // (PPQ // 2)
+        code = (np.diff(steps).clip(0, 255) * 256 + np.diff(piece[:, PITCH]) + 128).astype(
+            np.uint64
+        )
+        if len(code) >= PATTERN - 1:
+            runs = np.lib.stride_tricks.sliding_window_view(code, PATTERN - 1)
+            h = np.full(len(runs), 14695981039346656037, np.uint64)
+            for column in runs.T:  # FNV-1a, numbers for bytes
+                h = (h ^ column) * np.uint64(1099511628211)
+            mixed.append(h)
+    return np.concatenate(mixed)
+
+
+def windows_of(data: Windows, tuples: Tuples, n: int) -> list[Notes]:
+    """The notes of up to `n` windows, spread evenly, as the model would see them."""
+    index = np.linspace(0, len(data) - 1, min(n, len(data))).astype(int)
+    return [data.window(i)[: tuples.cells * tuples.tones] for i in index]
+
+
+def drawn(
+    bundle: Bundle, n: int, seed: int, temperature: float = TEMPERATURE, top_p: float = TOP_P
+) -> list[Notes]:
+    """`n` windows of a model, their notes in ticks; those that end early are cut as real ones."""
+    model, tuples = bundle.model, bundle.representation
+    generator = torch.Generator().manual_seed(seed)
+    until = tuples.bars * BAR
+    found: list[Notes] = []
+    for i in range(0, n, 250):
+        z = model.prior(min(250, n - i), generator, tuples.cells)
+        x = model.decode(z, temperature=temperature, top_p=top_p, until=float(until)).numpy()
+        scores = [replace(tuples, cells=x.shape[1]).decode(row) for row in x]
+        found += [_window(s.tracks[0].notes.astype(np.int64), until) for s in scores]
+    return found
+
+
+def _window(notes: Notes, until: int) -> Notes:
+    kept = notes[notes[:, ONSET] < until].copy()
+    kept[:, DURATION] = np.minimum(kept[:, DURATION], until - kept[:, ONSET])
+    return kept
+
+
+def shuffle(pieces: Sequence[Notes], rng: np.random.Generator) -> list[Notes]:
+    """Pieces of as many notes, each of whose numbers is that of a random note of any piece."""
+    since = [np.diff(p[:, ONSET], prepend=0) for p in pieces]
+    pool = np.column_stack([np.concatenate(since), np.concatenate(pieces)[:, 1:4]])
+    pool = rng.permuted(pool, axis=0)
+    ends = np.cumsum([len(p) for p in pieces])[:-1]
+    parts = np.split(pool, ends)
+    return [np.column_stack([np.cumsum(p[:, 0]), p[:, 1:]]) for p in parts]
+
+
+def statistics(pieces: Sequence[Notes], *, paper: bool = False) -> dict[str, float]:
+    """Medians of the paper's statistics over pieces with notes."""
+    rows = [tone_statistics(p, paper=paper) for p in pieces if len(p)]
+    if not rows:
+        return dict.fromkeys(("polyphony", "scale consistency"), math.nan)
+    return {k: float(np.median([row[k] for row in rows])) for k in rows[0]}
+
+
+def evaluate(
+    bundle: Bundle,
+    held_out: Windows,
+    training: Windows | None,
+    *,
+    n: int = 1000,
+    seed: int = 0,
+    temperature: float = TEMPERATURE,
+    top_p: float = TOP_P,
+    others: Mapping[str, Bundle] | None = None,
+    report: Callable[[str], None] = lambda text: None,
+) -> Evaluation:
+    """Compare a model with songs that it was not trained on.
+
+    Args:
+        bundle: the model.
+        held_out: windows of held-out songs.
+        training: windows of the training songs; None leaves out what needs them.
+        n: sequences of each set, fewer where there are fewer.
+        seed: of all randomness.
+        temperature: of the draws.
+        top_p: of the draws.
+        others: models to stand beside it, such as the published recipe and the baseline.
+        report: is told what is being done.
+
+    Raises:
+        InputError: no windows, or not of the model's kind.
+    """
+    tuples = bundle.representation
+    if not isinstance(held_out.representation, Tuples):
+        raise InputError("data", "holds no performances; prepare it with --kind performance")
+    if not len(held_out):
+        raise InputError("data", "has no held-out windows; prepare more songs")
+    real = windows_of(held_out, tuples, n)
+    sets = {"held-out": real}
+    if training is not None:
+        sets["real"] = windows_of(training, tuples, n)
+    report(f"drawing {n} sequences")
+    sets["model"] = drawn(bundle, n, seed, temperature, top_p)
+    for name, other in (others or {}).items():
+        report(f"drawing {n} sequences of {name}")
+        sets[name] = drawn(other, n, seed)
+    sets["shuffle"] = shuffle(real, np.random.default_rng(seed))
+    report("counting")
+    values = {name: densities(pieces) for name, pieces in sets.items()}
+    overlap = {
+        name: {
+            k: overlapping_area(v[k], values["held-out"][k], edges) for k, edges in EDGES.items()
+        }
+        for name, v in values.items()
+        if name != "held-out"
+    }
+    copies = {}
+    if training is not None:
+        known = np.unique(patterns(windows_of(training, tuples, len(training))))
+        for name, pieces in sets.items():
+            if name != "real":
+                seen = patterns(pieces)
+                copies[name] = float(np.isin(seen, known).mean()) if len(seen) else 0.0
+    return Evaluation(
+        {name: statistics(pieces) for name, pieces in sets.items()},
+        {name: statistics(pieces, paper=True) for name, pieces in sets.items()},
+        overlap,
+        copies,
+        values,
+    )
+
+
+def scores(result: Evaluation) -> dict[str, float]:
+    """The evaluation in a few numbers, for lists of models."""
+    ours, overlap = result.statistics["model"], result.overlap["model"]
+    found = {
+        "scale consistency": ours["scale consistency"],
+        "polyphony": ours["polyphony"],
+        "least overlap with held-out music": min(overlap.values()),
+    }
+    if result.copies:
+        found["copied beyond held-out"] = result.copies["model"] - result.copies["held-out"]
+    return {name: round(value, 3) for name, value in found.items()}
+
+
+def table(result: Evaluation) -> list[str]:
+    """The evaluation in lines of text."""
+    lines = []
+    names = list(next(iter(result.statistics.values())))
+    heads = (
+        ("medians of the statistics of C-RNN-GAN's paper", result.statistics),
+        ("the same as its published code counts", result.as_published),
+    )
+    for head, rows in heads:
+        lines.append(head)
+        lines.append(f"  {'set':16}" + "".join(f"{name:>20}" for name in names))
+        for name, row in rows.items():
+            lines.append(f"  {name:16}" + "".join(f"{v:20.3f}" for v in row.values()))
+    lines.append("medians in the paper (other music: classical, 160 composers)")
+    for name, told in PAPER.items():
+        lines.append(f"  {name:16}" + "".join(f"{v:20.3f}" for v in told))
+    lines.append("overlapping area with held-out music")
+    lines.append(f"  {'set':16}" + "".join(f"{name:>14}" for name in EDGES))
+    for name, row in result.overlap.items():
+        lines.append(f"  {name:16}" + "".join(f"{v:14.3f}" for v in row.values()))
+    if result.copies:
+        shares = ", ".join(f"{name} {share:.4f}" for name, share in result.copies.items())
+        lines.append(f"patterns of {PATTERN} notes, in any key, of training songs: {shares}")
+    return lines
+
+
+def measure(bundle: Bundle, held_out: Windows, training: Windows | None, **options: Any) -> Report:
+    """The report of a C-RNN-GAN; `options` are those of `evaluate`."""
+    result = evaluate(bundle, held_out, training, **options)
+    numbers = {
+        "statistics": result.statistics,
+        "as published": result.as_published,
+        "overlap": result.overlap,
+        "copies": result.copies,
+    }
+    titles = {name: f"{name}  {result.overlap['model'][name]:.2f}" for name in EDGES}
+    shown = {k: result.values[k] for k in ("model", "held-out", "shuffle")}
+    pictures = {"densities.png": plot.densities(shown, EDGES, titles)}
+    return Report(table(result), numbers, scores(result), pictures)
