@@ -1,4 +1,4 @@
-"""Melodies of users made ready for a network: windows of whole bars, and keys."""
+"""Music of users made ready for a network: windows of whole bars, and keys."""
 
 from __future__ import annotations
 
@@ -9,62 +9,57 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from musegen.representations.events import (
-    HIGHEST,
-    LOWEST,
-    STEPS_PER_BAR,
-    Melody,
-    monophonic,
-    quantise,
-)
+from musegen.representations.drums import Drums
+from musegen.representations.events import Melody
+from musegen.representations.trio import Trio
 from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Notes, Score, Track, as_notes
-from musegen.segment import bar_runs, pick_melody
+from musegen.segment import bar_runs, pick_melody, trio_tracks
 
 Say = Callable[[str], None]
-BAR = 4 * 480  # ticks of the bars of a Line
+BAR = 4 * 480  # ticks of the bars of an Excerpt
 
 
 @dataclass(frozen=True)
-class Line:
-    """A melody in bars of four quarters.
+class Excerpt:
+    """Music in bars of four quarters.
 
     Attributes:
-        track: the notes as written, in ticks at 480 a quarter, bar 1 at tick 0.
+        tracks: the notes as written, in ticks at 480 a quarter, bar 1 at tick 0.
         bars: number of bars.
         tempo: quarter notes a minute where it begins.
     """
 
-    track: Track
+    tracks: tuple[Track, ...]
     bars: int
     tempo: float
 
     def score(self) -> Score:
-        """The melody as written."""
+        """The music as written."""
         length = self.bars * BAR
-        return Score((self.track,), 480, tempos=((0, self.tempo),), length=length)
+        return Score(self.tracks, 480, tempos=((0, self.tempo),), length=length)
 
-    def windows(self, representation: Melody) -> NDArray[np.uint8]:
-        """Symbols [windows, steps]; `bars` must be a multiple of the window's bars."""
-        steps = quantise(self.track.notes, 480)
-        total = self.bars * STEPS_PER_BAR
-        fits = (steps[:, PITCH] >= LOWEST) & (steps[:, PITCH] <= HIGHEST)
-        line = monophonic(steps[fits & (steps[:, ONSET] < total)])
-        long = Melody(self.bars).encode_steps(line)
-        return long.reshape(-1, representation.steps)
+    def windows(self, representation: Melody | Drums | Trio) -> NDArray[np.integer]:
+        """Symbols [windows, ..., steps]; `bars` must be a multiple of the window's bars."""
+        long = replace(representation, bars=self.bars).encode(self.score())
+        cut = long.reshape(*long.shape[:-1], -1, representation.steps)
+        return np.moveaxis(cut, -2, 0)
 
     def mean_velocity(self) -> float:
         """Average velocity of the notes."""
-        return float(self.track.notes[:, VELOCITY].mean())
+        return float(np.concatenate([t.notes for t in self.tracks])[:, VELOCITY].mean())
 
-    def fitted(self, bars: int, how: str) -> Line:
+    def fitted(self, bars: int, how: str) -> Excerpt:
         """Made `bars` bars long: cut, or when too short repeated ("loop") or followed by rest."""
-        notes = self.track.notes
-        if how == "loop" and bars > self.bars:
-            times = -(-bars // self.bars)
-            move = np.repeat(np.arange(times), len(notes)) * self.bars * BAR
-            notes = np.tile(notes, (times, 1))
-            notes[:, ONSET] += move
-        return replace(self, track=replace(self.track, notes=_cut(notes, bars * BAR)), bars=bars)
+        tracks = []
+        for track in self.tracks:
+            notes = track.notes
+            if how == "loop" and bars > self.bars:
+                times = -(-bars // self.bars)
+                move = np.repeat(np.arange(times), len(notes)) * self.bars * BAR
+                notes = np.tile(notes, (times, 1))
+                notes[:, ONSET] += move
+            tracks.append(replace(track, notes=_cut(notes, bars * BAR)))
+        return replace(self, tracks=tuple(tracks), bars=bars)
 
 
 def _cut(notes: Notes, length: int) -> Notes:
@@ -73,7 +68,46 @@ def _cut(notes: Notes, length: int) -> Notes:
     return rows
 
 
-def melody_line(score: Score, name: str, choice: str | int | None, say: Say) -> Line:
+def excerpt(
+    score: Score,
+    representation: Melody | Drums | Trio,
+    name: str,
+    choice: str | int | None,
+    say: Say,
+) -> Excerpt:
+    """What a representation holds of a score: its melody, its drums, or its trio.
+
+    Args:
+        score: the user's music.
+        representation: what the model knows.
+        name: what to call the music in remarks.
+        choice: which track holds the melody, by name or number from 1.
+        say: is told what was taken and what left out.
+
+    Raises:
+        ValueError: there is none of it, or no bars of four quarters; in words for the user.
+    """
+    if isinstance(representation, Melody):
+        return melody_line(score, name, choice, say)
+    if choice:
+        raise ValueError("has no track to choose: this model takes all drums, or a whole trio")
+    if isinstance(representation, Trio):
+        score = trio_tracks(score)
+        empty = [t.name.lower() for t in score.tracks if not len(t)]
+        if empty:
+            say(f"{name}: has no {' and no '.join(empty)}")
+        taken = score.tracks
+    else:
+        taken = tuple(t for t in score.tracks if t.is_drum and len(t))
+        if not taken:
+            raise ValueError("has no drums; give a file with a drum track (channel 10)")
+        others = sum(bool(len(t)) for t in score.tracks) - len(taken)
+        if others:
+            say(f"{name}: took the drums, left out {others} other track{'s' * (others > 1)}")
+    return _in_bars(replace(score, tracks=taken), name, say)
+
+
+def melody_line(score: Score, name: str, choice: str | int | None, say: Say) -> Excerpt:
     """The melody of a score, silent bars before and after it left out.
 
     Raises:
@@ -84,35 +118,46 @@ def melody_line(score: Score, name: str, choice: str | int | None, say: Say) -> 
     others = sum(bool(len(t)) for t in score.tracks) - 1
     said = f"{name}: took track {melody.index + 1}{label} ({melody.why})"
     say(said + (f", left out {others} other track{'s' * (others > 1)}" if others else ""))
+    found = _in_bars(replace(score, tracks=(score.tracks[melody.index],)), name, say)
+    notes = found.tracks[0].notes
+    chords = len(notes) - len(np.unique(notes[:, ONSET]))
+    if chords:
+        say(f"{name}: of notes that start together the top one counts ({chords} left out)")
+    return found
+
+
+def _in_bars(score: Score, name: str, say: Say) -> Excerpt:
+    """The bars of four quarters of a score, one after the other, without silence at the ends."""
     score = score.resample(480)
-    track = score.tracks[melody.index]
-    pieces, starts, at, placed = [], [], 0, 0
-    for run in bar_runs(score):
-        on = track.notes[:, ONSET]
-        inside = track.notes[(on >= run[0] - 60) & (on < run[-1] - 60)]
-        moved = inside - np.array([run[0] - at, 0, 0, 0])
-        moved[:, ONSET] = np.maximum(moved[:, ONSET], at)
-        at, placed = at + int(run[-1] - run[0]), placed + len(inside)
-        pieces.append(_cut(moved, at))
-        starts.append(np.maximum(inside[:, ONSET], run[0]))
+    runs = bar_runs(score)
+    tracks, begins, placed = [], [], 0
+    for track in score.tracks:
+        pieces, at = [as_notes([])], 0
+        for run in runs:
+            on = track.notes[:, ONSET]
+            inside = track.notes[(on >= run[0] - 60) & (on < run[-1] - 60)]
+            moved = inside - np.array([run[0] - at, 0, 0, 0])
+            moved[:, ONSET] = np.maximum(moved[:, ONSET], at)
+            at, placed = at + int(run[-1] - run[0]), placed + len(inside)
+            pieces.append(_cut(moved, at))
+            begins += [int(np.maximum(inside[:, ONSET], run[0]).min())] if len(inside) else []
+        tracks.append(replace(track, notes=np.concatenate(pieces)))
+    total = sum(len(track) for track in score.tracks)
     if not placed:
         metres = sorted({f"{n}/{d}" for _, n, d in score.metres})
         raise ValueError(
             f"is in {', '.join(metres)}, but this model knows bars of four quarters; "
             "give music in 4/4, 2/2 or 2/4"
         )
-    if placed < len(track):
-        say(f"{name}: left out {len(track) - placed} notes in pickups or bars of another metre")
-    notes = np.concatenate(pieces)
+    if placed < total:
+        say(f"{name}: left out {total - placed} notes in pickups or bars of another metre")
+    notes = np.concatenate([track.notes for track in tracks])
     first = int(notes[:, ONSET].min()) // BAR
     last = -(-int((notes[:, ONSET] + notes[:, DURATION]).max()) // BAR)
-    notes = notes - np.array([first * BAR, 0, 0, 0])
-    chords = len(notes) - len(np.unique(notes[:, ONSET]))
-    if chords:
-        say(f"{name}: of notes that start together the top one counts ({chords} left out)")
-    begins = int(np.concatenate(starts).min())
-    tempo = [q for t, q in score.tempos if t <= begins][-1]
-    return Line(replace(track, notes=notes), last - first, tempo)
+    back = np.array([first * BAR, 0, 0, 0])
+    moved_back = tuple(replace(track, notes=track.notes - back) for track in tracks)
+    tempo = [q for t, q in score.tempos if t <= min(begins)][-1]
+    return Excerpt(moved_back, last - first, tempo)
 
 
 _PROFILES = {  # Krumhansl and Kessler 1982

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from strategies import normal_scores, one_track
 
 from musegen import midi
-from musegen.melody import Line, into_key, melody_line, parse_key
+from musegen.melody import Excerpt, into_key, melody_line, parse_key
 from musegen.representations.events import Melody
 from musegen.score import PITCH, Score, Track
 from musegen.segment import bar_runs
@@ -20,7 +20,7 @@ from musegen.segment import bar_runs
 BAR = 1920
 
 
-def line_of(score: Score, choice: str | int | None = None) -> tuple[Line, list[str]]:
+def line_of(score: Score, choice: str | int | None = None) -> tuple[Excerpt, list[str]]:
     said: list[str] = []
     return melody_line(score, "x.mid", choice, said.append), said
 
@@ -39,13 +39,13 @@ def test_silent_bars_around_are_left_out_and_the_track_is_told() -> None:
     )
     line, said = line_of(score)
     assert line.bars == 2
-    assert line.track.notes.tolist() == [list(r) for r in quarters(60, 62, 64, 65, 67)]
+    assert line.tracks[0].notes.tolist() == [list(r) for r in quarters(60, 62, 64, 65, 67)]
     assert said == ["x.mid: took track 1 'Tune' (the likeliest melody), left out 1 other track"]
 
 
 def test_other_resolutions() -> None:
     score = one_track([(0, 96, 60, 80), (96, 96, 62, 80)], ppq=96)
-    assert line_of(score)[0].track.notes.tolist() == [[0, 480, 60, 80], [480, 480, 62, 80]]
+    assert line_of(score)[0].tracks[0].notes.tolist() == [[0, 480, 60, 80], [480, 480, 62, 80]]
 
 
 def test_triple_metre_is_refused_in_words() -> None:
@@ -65,7 +65,7 @@ def test_duple_metres_are_regrouped(metre: tuple) -> None:
 def test_a_pickup_is_left_out_and_told() -> None:
     metres = ((0, 1, 4), (480, 4, 4))
     line, said = line_of(one_track(quarters(55, 60, 62, 64, 65), metres=metres))
-    assert line.track.notes.tolist() == [list(r) for r in quarters(60, 62, 64, 65)]
+    assert line.tracks[0].notes.tolist() == [list(r) for r in quarters(60, 62, 64, 65)]
     assert said[1:] == ["x.mid: left out 1 notes in pickups or bars of another metre"]
 
 
@@ -79,7 +79,11 @@ def test_a_middle_part_in_three_is_left_out_with_what_sounds_into_it() -> None:
     metres = ((0, 4, 4), (BAR, 3, 4), (BAR + 1440, 4, 4))
     line, said = line_of(one_track(rows, metres=metres))
     assert line.bars == 2
-    assert line.track.notes.tolist() == [[0, 480, 60, 80], [1440, 480, 62, 80], [2880, 480, 64, 80]]
+    assert line.tracks[0].notes.tolist() == [
+        [0, 480, 60, 80],
+        [1440, 480, 62, 80],
+        [2880, 480, 64, 80],
+    ]
     assert "left out 1 notes" in said[1]
 
 
@@ -113,11 +117,11 @@ def test_windows_are_the_melody_as_written(score: Score) -> None:
 @given(st.integers(1, 12), st.sampled_from(["pad", "loop"]))
 def test_fitting_cuts_pads_or_loops(bars: int, how: str) -> None:
     rows = [*quarters(60, 62, 64, 65), (BAR, 9600, 67, 80)]
-    line = Line(Track([(on, min(d, 2 * BAR - on), p, v) for on, d, p, v in rows]), 3, 100.0)
+    line = Excerpt((Track([(on, min(d, 2 * BAR - on), p, v) for on, d, p, v in rows]),), 3, 100.0)
     fitted = line.fitted(bars, how)
     assert fitted.bars == bars
-    assert fitted.track.end <= bars * BAR
-    heard = {(on, p) for on, _, p, _ in fitted.track.notes.tolist()}
+    assert fitted.tracks[0].end <= bars * BAR
+    heard = {(on, p) for on, _, p, _ in fitted.tracks[0].notes.tolist()}
     times = range(0, bars, 3) if how == "loop" else [0]
     expected = {
         (on + t * BAR, p) for on, _, p, _ in rows for t in times if on + t * BAR < bars * BAR
@@ -134,7 +138,7 @@ def test_real_pieces_have_bars(samples: Path) -> None:
             continue
         line, _ = line_of(score)
         assert line.bars >= 2, path.name
-        assert line.track.end <= line.bars * BAR
+        assert line.tracks[0].end <= line.bars * BAR
     tune, _ = line_of(midi.read(samples / "ryan_fishers_hornpipe.mid"))
     assert tune.bars == 17
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import secrets
@@ -96,6 +97,17 @@ class Number(click.FloatRange):
         return number
 
 
+# What some families take; the others say that they do not.
+more_options = _options(
+    click.option("--rhythm", help='Lengths of notes in beats to set, as "1 1 0.5 0.5 1".'),
+    click.option("--quantize", type=click.IntRange(1, 96), help="Notes to a grid of N a beat."),
+    click.option("--top-p", type=Number(0, 1), help="Draw from the likeliest of this much mass."),
+    click.option("--steps", type=click.IntRange(1, 1000), help="Of a diffusion sampler."),
+    click.option("--sampler", help="ddim, ddpm, dpm or heun."),
+    click.option("--guidance", type=Number(0, 50), help="How closely chords are followed."),
+    click.option("--mute", help="Tracks to leave out, as drums,bass."),
+    click.option("--threshold", type=Number(0, 1), help="Above it a cell sounds."),
+)
 tempo_option = click.option("--tempo", type=Number(10, 400), help="Quarter notes a minute.")
 pedal_option = click.option(
     "--pedal", is_flag=True, help="Notes of a MIDI file last while the sustain pedal is down."
@@ -103,12 +115,48 @@ pedal_option = click.option(
 key_option = click.option("--key", help="Transpose into this key, e.g. C, F#, Bbm.")
 
 
-def temperature_option(default: float) -> Callable[[F], F]:
-    """--temperature with the verb's default."""
-    text = "Higher is wilder, 0 takes the likeliest."
-    return click.option(
-        "--temperature", default=default, show_default=True, type=Number(0, 5), help=text
-    )
+NOUNS = {"Melody": "melody", "Drums": "drums", "Trio": "trio", "Pianoroll": "band"}
+NOUNS |= {"Tuples": "performance", "OnsetRoll": "piano"}
+
+
+def noun(model: str) -> str:
+    """What a model's music is called in file names, without loading its weights.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    from musegen import pretrained
+
+    config = pretrained.read_config(pretrained.locate(model))
+    return NOUNS.get(str(config["representation"].get("kind")), "music")
+
+
+def perform(model: str, verb: str, *music: Any, **options: Any) -> Any:
+    """What a model's pipeline makes of music with those options that were given (not None).
+
+    Raises:
+        ModelError: no such model, or it lacks the verb.
+        UsageError: the model's verb does not take an option.
+    """
+    from musegen import pipeline
+
+    method = getattr(pipeline.load(model), verb)
+    takes = inspect.signature(method).parameters
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in given:
+        if name not in takes:
+            can = ", ".join("--" + t.replace("_", "-") for t in takes if t in options)
+            asked = f"{verb.rstrip('_')} with {model} takes no --{name.replace('_', '-')}"
+            raise click.UsageError(f"{asked}; it takes {can}")
+    try:
+        return method(*music, **given)
+    except ValueError as error:  # what the options cannot be, in words
+        raise click.UsageError(str(error)) from None
+
+
+temperature_option = click.option(
+    "--temperature", type=Number(0, 5), help="Higher is wilder, 0 takes the likeliest."
+)
 
 
 def seed_or_new(seed: int | None, talk: Talk) -> int:
@@ -189,6 +237,11 @@ def listing(talk: Talk, verb: str, written: list[dict[str, str]], **data: Any) -
         return
     lines = [path for row in written for path in row.values()]
     talk.result(verb, {"files": written, **data}, lines)
+
+
+def label(path: str) -> str:
+    """What to call an input in remarks."""
+    return "standard input" if path == "-" else Path(path).name
 
 
 def contents(folder: object, manifest: Mapping[str, Any]) -> list[str]:

@@ -19,6 +19,10 @@ VERBS = {
     "prepare": "musegen.cli.data",
     "corpora": "musegen.cli.data",
     "leakage": "musegen.cli.data",
+    "vary": "musegen.cli.edit",
+    "blend": "musegen.cli.edit",
+    "grid": "musegen.cli.edit",
+    "continue": "musegen.cli.edit",
     "train": "musegen.cli.training",
     "presets": "musegen.cli.training",
     "evaluate": "musegen.cli.look",
@@ -38,7 +42,8 @@ class _Verbs(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in VERBS:
             return None
-        command: click.Command = getattr(import_module(VERBS[name]), name)
+        home = import_module(VERBS[name])
+        command: click.Command = getattr(home, name, None) or getattr(home, f"{name}_")
         return command
 
     def resolve_command(

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from musegen.cli.common import (
+    Number,
     Outputs,
     Talk,
     is_file_name,
     key_option,
+    label,
     listing,
+    more_options,
     music_options,
+    noun,
+    perform,
     read_score,
     seed_or_new,
     temperature_option,
@@ -22,18 +28,17 @@ from musegen.cli.common import (
 
 @click.command()
 @click.option("-n", default=1, show_default=True, type=click.IntRange(1, 10_000), help="How many.")
-@click.option("--bars", type=click.IntRange(1, 256), help="Length of each; 2 by default.")
+@click.option("--bars", type=click.IntRange(1, 256), help="Length; the model's own by default.")
+@click.option("--seconds", type=Number(1, 3600), help="Length of music in free time.")
 @click.option("--style", help="A kind of music the model knows (see musegen models).")
-@temperature_option(1.0)
+@click.option("--chords", help='Chords to play over, as "C Am F G" (models that take chords).')
+@temperature_option
 @tempo_option
 @key_option
+@more_options
 @music_options
 def generate(
     n: int,
-    bars: int | None,
-    style: str | None,
-    temperature: float,
-    tempo: float | None,
     key: str | None,
     out: str,
     model: str,
@@ -42,13 +47,15 @@ def generate(
     png: bool,
     as_json: bool,
     quiet: bool,
+    **options: Any,
 ) -> None:
-    """Make new melodies.
+    """Make new music.
 
     \b
     Examples:
       musegen generate -n 8 -o out --png
-      musegen generate --bars 8 --key Am --tempo 96 --seed 7 -o tune.mid
+      musegen generate --model melody-16bar --key Am --tempo 96 --seed 7 -o tune.mid
+      musegen generate --model drums-2bar -n 4 -o loops
       musegen generate -o - | other-program
     """
     talk = Talk(quiet, as_json)
@@ -56,14 +63,10 @@ def generate(
         raise click.UsageError("with -n above 1, -o must be a folder")
     if key:
         _check_key(key)
-    names = [f"melody-{i:02d}" for i in range(1, n + 1)]
+    names = [f"{noun(model)}-{i:02d}" for i in range(1, n + 1)]
     outputs = Outputs.plan(out, names, png=png, force=force)
     seed = seed_or_new(seed, talk)
-    from musegen import pipeline
-
-    scores = pipeline.load(model).generate(
-        n, seed=seed, bars=bars, temperature=temperature, style=style, tempo=tempo or 120.0, key=key
-    )
+    scores = perform(model, "generate", n, seed=seed, key=key, **options)
     listing(talk, "generate", outputs.write(scores), seed=seed, model=model)
 
 
@@ -77,41 +80,34 @@ def _check_key(key: str) -> None:
 
 
 @click.command()
-@click.argument("a")
-@click.argument("b")
-@click.option("-n", default=8, show_default=True, type=click.IntRange(2, 1000), help="Melodies.")
+@click.argument("a", required=False)
+@click.argument("b", required=False)
+@click.option("-n", default=8, show_default=True, type=click.IntRange(2, 1000), help="Pieces.")
+@click.option("--seed-a", type=click.IntRange(0, 2**31 - 1), help="Instead of A: what it makes.")
+@click.option("--seed-b", type=click.IntRange(0, 2**31 - 1), help="Instead of B: what it makes.")
 @click.option("--bars", type=click.IntRange(1, 256), help="Length; the longer one's by default.")
 @click.option("--track-a", help="Melody track of A, by name or number.")
 @click.option("--track-b", help="Melody track of B, by name or number.")
 @click.option(
-    "--fit",
-    type=click.Choice(["loop", "pad"]),
-    default="loop",
-    show_default=True,
-    help="Repeat the shorter melody, or follow it by rests.",
+    "--fit", type=click.Choice(["loop", "pad"]), help="Repeat the shorter piece (default), or rest."
 )
 @click.option(
     "--pace",
     type=click.Choice(["even", "linear"]),
-    default="even",
-    show_default=True,
-    help="Change as much at every step, or equal steps in the latent.",
+    help="Change as much at every step (default), or equal steps in the latent.",
 )
-@temperature_option(0.0)
+@temperature_option
 @tempo_option
 @key_option
 @music_options
 def interpolate(
-    a: str,
-    b: str,
+    a: str | None,
+    b: str | None,
     n: int,
-    bars: int | None,
+    seed_a: int | None,
+    seed_b: int | None,
     track_a: str | None,
     track_b: str | None,
-    fit: str,
-    pace: str,
-    temperature: float,
-    tempo: float | None,
     key: str | None,
     out: str,
     model: str,
@@ -120,44 +116,50 @@ def interpolate(
     png: bool,
     as_json: bool,
     quiet: bool,
+    **options: Any,
 ) -> None:
-    """Go from melody A to melody B in N steps.
+    """Go from A to B in N steps: two melodies, drum loops or trios, or two seeds.
 
     The first and the last are A and B as you wrote them. A folder as -o gets N files; a name that
-    ends in .mid, or -, gets all of them one after the other on one timeline.
+    ends in .mid, or -, gets all of them one after the other on one timeline. Models that cannot
+    read music go from what one seed makes to what another makes.
 
     \b
     Examples:
       musegen interpolate a.mid b.mid -n 8 -o morph
       musegen interpolate a.mid b.mid -o morph.mid --png
       musegen interpolate band.mid tune.mid --track-a "Lead Guitar" -o morph.mid
+      musegen interpolate --model performance --seed-a 3 --seed-b 9 -o morph
     """
     talk = Talk(quiet, as_json)
     if key:
         _check_key(key)
+    by_seed = seed_a is not None and seed_b is not None
+    if by_seed == bool(a and b):
+        raise click.UsageError("give two music files A and B, or --seed-a and --seed-b")
     if a == b == "-":
         raise click.UsageError("standard input can be A or B, not both")
     names = [f"interpolation-{i:02d}" for i in range(1, n + 1)]
     outputs = Outputs.plan(out, names, png=png, force=force)
-    first, last = read_score(a, talk), read_score(b, talk)
-    seed = seed_or_new(seed, talk)
-    from musegen import pipeline
-
-    scores = pipeline.load(model).interpolate(
-        first,
-        last,
-        steps=n,
-        seed=seed,
-        temperature=temperature,
-        tracks=(track_a, track_b),
-        names=(_label(a), _label(b)),
-        fit=fit,
-        pace=pace,
-        tempo=tempo,
-        bars=bars,
-        key=key,
-        say=talk.say,
-    )
+    if by_seed:
+        seed = seed_a
+        scores = perform(model, "interpolate", seed_a, seed_b, steps=n, key=key, **options)
+    else:
+        first, last = read_score(str(a), talk), read_score(str(b), talk)
+        seed = seed_or_new(seed, talk)
+        scores = perform(
+            model,
+            "interpolate",
+            first,
+            last,
+            steps=n,
+            seed=seed,
+            key=key,
+            tracks=(track_a, track_b),
+            names=(label(str(a)), label(str(b))),
+            say=talk.say,
+            **options,
+        )
     if is_file_name(out):
         from musegen.pipeline import timeline
 
@@ -165,19 +167,15 @@ def interpolate(
     listing(talk, "interpolate", outputs.write(scores), seed=seed, model=model)
 
 
-def _label(path: str) -> str:
-    return "standard input" if path == "-" else Path(path).name
-
-
 @click.command()
 @click.argument("file")
 @click.option("--track", help="Melody track, by name or number.")
-@temperature_option(0.0)
+@temperature_option
 @music_options
 def reconstruct(
     file: str,
     track: str | None,
-    temperature: float,
+    temperature: float | None,
     out: str,
     model: str,
     seed: int | None,
@@ -186,7 +184,7 @@ def reconstruct(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Send a melody through the model's latent and back, and say how much of it came out as it was.
+    """Send music through the model's latent and back, and say how much of it came out as it was.
 
     \b
     Examples:
@@ -197,10 +195,15 @@ def reconstruct(
     outputs = Outputs.plan(out, [f"{stem}-reconstructed"], png=png, force=force)
     score = read_score(file, talk)
     seed = seed_or_new(seed, talk)
-    from musegen import pipeline
-
-    made, figures = pipeline.load(model).reconstruct(
-        score, seed=seed, temperature=temperature, track=track, name=_label(file), say=talk.say
+    made, figures = perform(
+        model,
+        "reconstruct",
+        score,
+        seed=seed,
+        temperature=temperature,
+        track=track,
+        name=label(file),
+        say=talk.say,
     )
     talk.say(f"{figures['accuracy']:.1%} of the steps came out as they were")
     listing(talk, "reconstruct", outputs.write([made]), seed=seed, model=model, **figures)

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from musegen.models.musicvae import MusicVAE
 from musegen.objectives import Batch, Losses, Phase
 
+DRUMS = 512  # symbols of a voice of drums
+
 
 def gaussian_kl(mean: Tensor, std: Tensor) -> Tensor:
     """KL(N(mean, std^2) || N(0, 1)) in nats, summed over the last axis."""
@@ -44,6 +46,29 @@ def likeliest(logits: list[Tensor], x: Tensor) -> Tensor:
     return torch.stack([one.argmax(-1) for one in logits], dim=1).reshape(x.shape)
 
 
+def mixed(
+    x: Tensor, vocab: tuple[int, ...], share: float, kept: float, generator: torch.Generator
+) -> Tensor:
+    """Symbols [b, (k,) t] of which a share is mixed, see `ELBO.mix`; the first `kept` of the batch
+    stay. Drums are voices of 512 symbols, a bit for each class.
+    """
+    lines, b = list(x.unbind(1)) if len(vocab) > 1 else [x], len(x)
+    chosen = torch.rand(b, 1, generator=generator) < share
+    chosen[: round(kept * b)] = False
+    for i, size in enumerate(vocab):
+        line, other = lines[i], lines[i][torch.randperm(b, generator=generator)]
+        if size == DRUMS:
+            steps = line.shape[-1]
+            beats = torch.randint(steps // 4, (b, 1), generator=generator)
+            turned = ((torch.arange(steps) + 4 * beats) % steps).to(x.device)
+            mask = torch.randint(DRUMS, (b, 1), generator=generator).to(x)
+            other = (line & mask) | (other.gather(1, turned) & ~mask)
+        elif not i:
+            other = line
+        lines[i] = torch.where(chosen.to(x.device), other, line)
+    return torch.stack(lines, 1) if len(vocab) > 1 else lines[0]
+
+
 @dataclass(frozen=True)
 class ELBO:
     """The loss of MusicVAE.
@@ -56,6 +81,9 @@ class ELBO:
         input_dropout: probability of hiding the previous symbol from the decoder (Bowman et al.
             2016), which makes it read z; unlike scheduled sampling it needs no loop over steps.
         unconditional: share of each batch on which the decoder learns to be a language model.
+        mix: share of each batch that is put together from several windows: each class of drums
+            from one of two, turned by some beats, and each further voice from another. With few
+            songs, the way to hear more music. The language model's part is left as it is.
     """
 
     beta: float = 0.2
@@ -64,6 +92,7 @@ class ELBO:
     sampling_rate: float = 0.0
     input_dropout: float = 0.0
     unconditional: float = 0.0
+    mix: float = 0.0
 
     def phases(self, model: nn.Module) -> list[Phase]:
         """One phase over the whole model."""
@@ -77,6 +106,8 @@ class ELBO:
     def loss(self, model: MusicVAE, batch: Batch, step: int, generator: torch.Generator) -> Losses:
         """Loss and its terms for symbols [b, t]; all in nats a sequence."""
         x = batch.x.long()
+        if self.mix:
+            x = mixed(x, model.config.vocab, self.mix, self.unconditional, generator)
         mean, std = model.encode(x)
         z = mean + std * torch.randn(mean.shape, generator=generator).to(mean)
         told = model.conduct(z)

@@ -8,17 +8,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from musegen.config import nearest
-from musegen.errors import InputError, ModelError, NothingGeneratedError
-from musegen.melody import Line, Say, into_key, melody_line, parse_key
+from musegen.errors import ModelError, NothingGeneratedError
+from musegen.melody import Say, into_key, parse_key
 from musegen.metrics import scale_consistency
-from musegen.pipeline.base import Pipeline
-from musegen.pretrained import Bundle
-from musegen.representations.events import STEPS_PER_BAR
+from musegen.pipeline.latent import LatentPipeline, Symbols, joined, with_velocity
+from musegen.representations.drums import Drums
+from musegen.representations.events import STEPS_PER_BAR, Melody
 from musegen.sampling import slerp
-from musegen.score import ONSET, PITCH, VELOCITY, Score
+from musegen.score import ONSET, PITCH, Score
 
 _log = logging.getLogger("musegen")
 FINE = 8  # places tried for each step of an interpolation
@@ -26,12 +25,8 @@ CANDIDATES = 6  # windows drawn for each place of a longer melody, the best fitt
 FORM = (0.0, 0.4, 0.75, 0.25)  # how far each next window is from the first, 0 the same, 1 a new one
 
 
-class MusicVAEPipeline(Pipeline):
-    """Melodies through the latent of a MusicVAE."""
-
-    def __init__(self, bundle: Bundle) -> None:
-        super().__init__(bundle)
-        self.model, self.representation = bundle.model, bundle.representation
+class MusicVAEPipeline(LatentPipeline):
+    """Melodies, drum loops or trios through the latent of a MusicVAE, whichever it was made for."""
 
     @property
     def styles(self) -> tuple[str, ...]:
@@ -78,8 +73,9 @@ class MusicVAEPipeline(Pipeline):
             # Candidates at an angle to the first window: motifs return, nothing is repeated flatly.
             other = self.model.prior(CANDIDATES * n, generator, styles.repeat(CANDIDATES))
             away = slerp(z.repeat(CANDIDATES, 1), other, torch.tensor([FORM[i % len(FORM)]]))[0]
-            drawn = self._decode(away, generator, temperature).reshape(CANDIDATES, n, -1)
-            before = np.concatenate(chosen, axis=1)
+            drawn = self._decode(away, generator, temperature)
+            drawn = drawn.reshape(CANDIDATES, n, *drawn.shape[1:])
+            before = np.concatenate(chosen, axis=-1)
             misfits = [
                 [self._misfit(b, w) for b, w in zip(before, row, strict=True)] for row in drawn
             ]
@@ -88,10 +84,11 @@ class MusicVAEPipeline(Pipeline):
         recipe |= {"tempo": tempo, "n": n} | ({"key": key} if key else {})
         recipe |= {"style": style} if style else {}
         scores = []
-        for i, events in enumerate(np.concatenate(chosen, axis=1)[:, : bars * STEPS_PER_BAR]):
+        whole = np.concatenate(chosen, axis=-1)[..., : bars * STEPS_PER_BAR]
+        for i, events in enumerate(whole):
             score = self._score(events, tempo, recipe | {"index": i})
             scores.append(into_key(score, key) if key else score)
-        if not any(len(s.tracks[0]) for s in scores):
+        if not any(len(t) for s in scores for t in s.tracks):
             raise NothingGeneratedError(
                 "the model gave no notes; try another --seed or a temperature nearer to 1"
             )
@@ -112,18 +109,17 @@ class MusicVAEPipeline(Pipeline):
         Raises:
             InputError: no melody in bars of four quarters; in words.
         """
-        line = _line(score, name, track, say)
-        x = line.fitted(self._whole(line.bars), "pad").windows(self.representation)
+        line = self._excerpt(score, name, track, say)
+        x = self._windows(line)
         generator = torch.Generator().manual_seed(seed)
         y = self._decode(self._encode(x), generator, temperature)
         recipe = self._recipe("reconstruct", seed, temperature=temperature, inputs=[name])
         recipe |= {"track": track} if track else {}
-        events = y.reshape(-1)[: line.bars * STEPS_PER_BAR]
-        made = self._like(line, self._score(events, line.tempo, recipe))
+        made = self._like(line, self._score(joined(y, line.bars), line.tempo, recipe))
         right = x == y
         figures = {
-            "accuracy": round(float(right.reshape(-1)[: len(events)].mean()), 4),
-            "windows": [round(float(r), 4) for r in right.mean(axis=1)],
+            "accuracy": round(float(joined(right, line.bars).mean()), 4),
+            "windows": [round(float(r.mean()), 4) for r in right],
             "bars": line.bars,
         }
         return made, figures
@@ -174,33 +170,21 @@ class MusicVAEPipeline(Pipeline):
         """
         if steps < 2:
             raise ValueError("an interpolation needs at least 2 steps: its two ends")
-        if fit not in ("loop", "pad"):
-            raise ValueError(f"fit must be 'loop' or 'pad', not {fit!r}")
         if pace not in ("even", "linear"):
             raise ValueError(f"pace must be 'even' or 'linear', not {pace!r}")
         if key:
             parse_key(key)
         scores = [into_key(s, key) if key else s for s in (a, b)]
-        lines = [_line(s, n, t, say) for s, n, t in zip(scores, names, tracks, strict=True)]
-        bars = bars or max(line.bars for line in lines)
-        for line, name in zip(lines, names, strict=True):
-            if line.bars < bars:
-                how = "repeated" if fit == "loop" else "followed by rests"
-                say(f"{name}: {line.bars} bars, {how} to make {bars}")
-        first, last = (line.fitted(bars, fit) for line in lines)
-        whole = [line.fitted(self._whole(bars), "pad") for line in (first, last)]
-        x = np.concatenate([line.windows(self.representation) for line in whole])
-        ends = self._encode(x)
-        half = len(ends) // 2
+        (first, last), (za, zb) = self._fitted(
+            (scores[0], scores[1]), names, tracks, fit, say, bars
+        )
+        bars = first.bars
         t = torch.linspace(0, 1, steps)
         if pace == "even" and steps > 2:
-            t = self._even(ends[:half], ends[half:], steps)
-        z = slerp(ends[:half], ends[half:], t[1:-1])  # [steps - 2, windows, z]
+            t = self._even(za, zb, steps)
+        z = slerp(za, zb, t[1:-1])  # [steps - 2, windows, z]
         generator = torch.Generator().manual_seed(seed)
-        events = np.zeros((0, 0), np.uint8)
-        if steps > 2:
-            events = self._decode(z.flatten(0, 1), generator, temperature)
-            events = events.reshape(steps - 2, -1)[:, : bars * STEPS_PER_BAR]
+        events = self._decode_all(z, bars, generator, temperature)
         recipe = self._recipe("interpolate", seed, temperature=temperature, inputs=list(names))
         made = []
         for i, place in enumerate(np.linspace(0, 1, steps).tolist()):  # of tempo and velocity
@@ -216,7 +200,7 @@ class MusicVAEPipeline(Pipeline):
                     first if place < 0.5 else last, self._score(events[i - 1], at, note)
                 )
                 louder = (1 - place) * first.mean_velocity() + place * last.mean_velocity()
-                score = _with_velocity(score, round(louder))
+                score = with_velocity(score, round(louder))
             keys = scores[0].keys if key else ()
             made.append(replace(score, tempos=((0, at),), keys=keys))
         return made
@@ -244,23 +228,15 @@ class MusicVAEPipeline(Pipeline):
             raise ModelError(f"{self.bundle.name}: no style {style!r}{nearest(style, self.styles)}")
         return self.styles.index(style)
 
-    def _whole(self, bars: int) -> int:
-        size = self.representation.bars
-        return -(-bars // size) * size
-
-    @torch.no_grad()
-    def _encode(self, x: NDArray[np.uint8]) -> torch.Tensor:
-        mean, _ = self.model.encode(torch.from_numpy(x.astype(np.int64)))
-        return mean
-
-    def _decode(
-        self, z: torch.Tensor, generator: torch.Generator, temperature: float
-    ) -> NDArray[np.uint8]:
-        return self.model.decode(z, generator, temperature).numpy().astype(np.uint8)
-
-    def _misfit(self, before: NDArray[np.uint8], window: NDArray[np.uint8]) -> float:
-        """How badly a window follows: notes outside the scale, leap at the seam, silence."""
-        old, new = (self.representation.decode_steps(e) for e in (before, window))
+    def _misfit(self, before: Symbols, window: Symbols) -> float:
+        """How badly a window of melody follows: notes outside the scale, leap at the seam, silence;
+        that of the melody in a trio, and nothing for drums.
+        """
+        if isinstance(self.representation, Drums):
+            return 0.0
+        line = Melody()
+        top = (before[0], window[0]) if before.ndim > 1 else (before, window)
+        old, new = (line.decode_steps(events) for events in top)
         if not len(new) or not len(old):
             return 9.0
         both = np.concatenate([old, new])
@@ -268,26 +244,3 @@ class MusicVAEPipeline(Pipeline):
         bars = len(np.unique(new[:, ONSET] // STEPS_PER_BAR))
         outside = 1 - float(scale_consistency(both)[0])
         return 6 * outside + leap / 12 + (self.representation.bars - bars)
-
-    def _score(self, events: NDArray[np.uint8], tempo: float, recipe: dict[str, Any]) -> Score:
-        return replace(
-            self.representation.decode(events), tempos=((0, float(tempo)),), recipe=recipe
-        )
-
-    def _like(self, line: Line, score: Score) -> Score:
-        track = replace(score.tracks[0], program=line.track.program, name=line.track.name)
-        return replace(score, tracks=(track,))
-
-
-def _line(score: Score, name: str, track: str | None, say: Say) -> Line:
-    try:
-        return melody_line(score, name, track, say)
-    except ValueError as error:
-        raise InputError(name, str(error)) from None
-
-
-def _with_velocity(score: Score, velocity: int) -> Score:
-    track = score.tracks[0]
-    notes = track.notes.copy()
-    notes[:, VELOCITY] = min(max(velocity, 1), 127)
-    return replace(score, tracks=(replace(track, notes=notes),))

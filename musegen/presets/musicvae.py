@@ -75,12 +75,143 @@ def hierdec_mel_16bar() -> Preset:
     )
 
 
+def melody_16bar_small() -> Preset:
+    """Eight segments of two bars above the weights of melody-2bar; small enough for a CPU."""
+    segment = melody_2bar_small()
+    return Preset(
+        "16-bar melodies on a CPU, begun with --init melody-2bar (the shipped melody-16bar)",
+        replace(
+            segment.model,
+            steps=256,
+            latent=512,
+            segments=8,
+            conductor=(256,),
+            context=256,
+            encode_segments=True,
+            recall=2,
+        ),
+        Melody(16),
+        ELBO(beta=0.2, beta_rate=0.998, input_dropout=0.3, unconditional=0.25),
+        Training(2600, 32, lr=1e-3, warmup=100, ema=0.995, transpose=6),
+    )
+
+
+def _compared(name: str, model: MusicVAEConfig) -> Preset:
+    """16-bar melodies with the published readout, at sizes and steps that a CPU has time for."""
+    return Preset(
+        f"16-bar melodies on a CPU to compare with, {name}",
+        model,
+        Melody(16),
+        ELBO(beta=0.2, beta_rate=0.0, free_bits=256),
+        Training(1000, 32, lr=2e-3, warmup=50, ema=0.99, transpose=5),
+    )
+
+
+def flat_mel_16bar_small() -> Preset:
+    """The flat decoder of Table 1, to be compared with `hierdec_mel_16bar_small`."""
+    model = MusicVAEConfig(
+        steps=256, latent=256, encoder=128, decoder=(352,), embedding=64, encode_segments=False
+    )
+    return _compared("the flat decoder", model)
+
+
+def hierdec_mel_16bar_small() -> Preset:
+    """The hierarchical decoder of Table 1 with as many parameters as `flat_mel_16bar_small`."""
+    model = MusicVAEConfig(
+        steps=256,
+        latent=256,
+        encoder=128,
+        decoder=(256,),
+        embedding=64,
+        segments=16,
+        conductor=(192,),
+        context=128,
+    )
+    return _compared("the hierarchical decoder", model)
+
+
+def cat_drums_2bar_small() -> Preset:
+    """MusicVAE's cat-drums_2bar_small as the reference code has it; symbols in are one-hot too."""
+    return Preset(
+        "MusicVAE cat-drums_2bar_small as published",
+        MusicVAEConfig(vocab=(512,), latent=256, encoder=512, decoder=(256, 256)),
+        Drums(2),
+        ELBO(beta=0.2, beta_rate=0.0, free_bits=48, sampling_rate=1000),
+        Training(200_000, 512, schedule="exponential"),
+    )
+
+
+def drums_2bar_small() -> Preset:
+    """For few songs and a CPU: small, with much hidden and weights that decay."""
+    return Preset(
+        "2-bar drum loops on a CPU (the shipped drums-2bar)",
+        MusicVAEConfig(
+            vocab=(512,),
+            latent=128,
+            encoder=128,
+            decoder=(256,),
+            embedding=32,
+            readout="steps",
+            view=16,
+            unconditional=True,
+        ),
+        Drums(2),
+        ELBO(beta=0.1, beta_rate=0.998, input_dropout=0.3, unconditional=0.125, mix=0.6),
+        Training(3000, 64, lr=2e-3, warmup=100, ema=0.995, weight_decay=0.05),
+    )
+
+
+def hierdec_trio_16bar() -> Preset:
+    """MusicVAE's hierdec-trio_16bar as the reference code has it; wants a GPU."""
+    melody = hierdec_mel_16bar()
+    return replace(
+        melody,
+        about="MusicVAE hierdec-trio_16bar as published (for a GPU)",
+        model=replace(melody.model, vocab=(90, 90, 512)),
+        representation=Trio(16),
+        training=replace(melody.training, batch=256),
+    )
+
+
+def trio_4bar_small() -> Preset:
+    """Four bars of melody, bass and drums, bar by bar; for few songs and a CPU."""
+    return Preset(
+        "4-bar trios of melody, bass and drums on a CPU (the shipped trio-4bar)",
+        MusicVAEConfig(
+            vocab=(90, 90, 512),
+            steps=64,
+            latent=256,
+            encoder=128,
+            decoder=(192,),
+            embedding=48,
+            readout="steps",
+            view=24,
+            segments=4,
+            conductor=(192,),
+            context=192,
+            encode_segments=True,
+            unconditional=True,
+            recall=2,
+        ),
+        Trio(4),
+        ELBO(beta=0.1, beta_rate=0.998, input_dropout=0.3, unconditional=0.25, mix=0.5),
+        Training(3000, 32, lr=2e-3, warmup=100, ema=0.995, weight_decay=0.05, transpose=6),
+    )
+
+
 PRESETS: Named = {
     "melody_2bar_small": melody_2bar_small,
     "melody_2bar_big": melody_2bar_big,
     "cat-mel_2bar_small": cat_mel_2bar_small,
+    "melody_16bar_small": melody_16bar_small,
+    "flat_mel_16bar_small": flat_mel_16bar_small,
+    "hierdec_mel_16bar_small": hierdec_mel_16bar_small,
+    "drums_2bar_small": drums_2bar_small,
+    "trio_4bar_small": trio_4bar_small,
+    "cat-drums_2bar_small": cat_drums_2bar_small,
     "flat-mel_16bar": flat_mel_16bar,
     "hierdec-mel_16bar": hierdec_mel_16bar,
+    "hierdec-trio_16bar": hierdec_trio_16bar,
 }
 
 
@@ -101,6 +232,10 @@ def rules(preset: Preset) -> Rules:
         (
             model.unconditional == (preset.objective.unconditional > 0),
             "model.unconditional needs objective.unconditional above 0, and only then",
+        ),
+        (
+            not preset.objective.mix or 512 in model.vocab,
+            "objective.mix needs a voice of drums",
         ),
         (
             not model.unconditional or 0 < alone < training.batch // training.accumulate,

@@ -1,0 +1,184 @@
+"""vary, blend, grid, continue: the verbs that make other music of yours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from musegen.cli.common import (
+    Number,
+    Outputs,
+    Talk,
+    is_file_name,
+    label,
+    listing,
+    more_options,
+    music_options,
+    perform,
+    read_score,
+    seed_or_new,
+    temperature_option,
+)
+
+
+def _stem(path: str) -> str:
+    return "music" if path == "-" else Path(path).stem
+
+
+@click.command()
+@click.argument("file")
+@click.option("-n", default=4, show_default=True, type=click.IntRange(1, 1000), help="How many.")
+@click.option("--amount", type=Number(0, 1), help="0 is the same, 1 something else; 0.3 if silent.")
+@click.option("--track", help="Melody track, by name or number.")
+@click.option("--steps", type=click.IntRange(1, 1000), help="Of a diffusion sampler.")
+@temperature_option
+@music_options
+def vary(
+    file: str,
+    n: int,
+    out: str,
+    model: str,
+    seed: int | None,
+    force: bool,
+    png: bool,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Make variations of FILE, the nearest first.
+
+    \b
+    Examples:
+      musegen vary riff.mid -n 8 --amount 0.2 -o variations --png
+      musegen vary loop.mid --model drums-2bar -o loops
+    """
+    talk = Talk(quiet, as_json)
+    if n > 1 and is_file_name(out):
+        raise click.UsageError("with -n above 1, -o must be a folder")
+    names = [f"{_stem(file)}-variation-{i:02d}" for i in range(1, n + 1)]
+    outputs = Outputs.plan(out, names, png=png, force=force)
+    score = read_score(file, talk)
+    seed = seed_or_new(seed, talk)
+    more = {"name": label(file), "say": talk.say}
+    scores = perform(model, "vary", score, n, seed=seed, **more, **options)
+    listing(talk, "vary", outputs.write(scores), seed=seed, model=model)
+
+
+@click.command()
+@click.argument("a")
+@click.argument("b")
+@click.option("--weight", type=Number(0, 1), help="0 is A, 1 is B; 0.5 if silent.")
+@click.option("--track-a", help="Melody track of A, by name or number.")
+@click.option("--track-b", help="Melody track of B, by name or number.")
+@click.option("--fit", type=click.Choice(["loop", "pad"]), help="Repeat the shorter, or rest.")
+@temperature_option
+@music_options
+def blend(
+    a: str,
+    b: str,
+    track_a: str | None,
+    track_b: str | None,
+    out: str,
+    model: str,
+    seed: int | None,
+    force: bool,
+    png: bool,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Make one piece between A and B.
+
+    \b
+    Examples:
+      musegen blend verse.mid chorus.mid --weight 0.4 -o between.mid
+    """
+    talk = Talk(quiet, as_json)
+    if a == b == "-":
+        raise click.UsageError("standard input can be A or B, not both")
+    outputs = Outputs.plan(out, [f"{_stem(a)}-{_stem(b)}-blend"], png=png, force=force)
+    scores = read_score(a, talk), read_score(b, talk)
+    seed = seed_or_new(seed, talk)
+    tracks, names = (track_a, track_b), (label(a), label(b))
+    more = {"tracks": tracks, "names": names, "say": talk.say}
+    made = perform(model, "blend", *scores, seed=seed, **more, **options)
+    listing(talk, "blend", outputs.write([made]), seed=seed, model=model)
+
+
+@click.command()
+@click.argument("corners", nargs=4)
+@click.option("--size", default=4, show_default=True, type=click.IntRange(2, 32), help="Rows.")
+@click.option("--fit", type=click.Choice(["loop", "pad"]), help="Repeat the shorter, or rest.")
+@temperature_option
+@music_options
+def grid(
+    corners: tuple[str, str, str, str],
+    size: int,
+    out: str,
+    model: str,
+    seed: int | None,
+    force: bool,
+    png: bool,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Fill a plane between four pieces: A and B at the ends of the first row, C and D of the last.
+
+    \b
+    Examples:
+      musegen grid a.mid b.mid c.mid d.mid --size 5 -o plane --png
+    """
+    talk = Talk(quiet, as_json)
+    if corners.count("-") > 1:
+        raise click.UsageError("standard input can be one of the four")
+    names = [f"grid-{r + 1:02d}-{p + 1:02d}" for r in range(size) for p in range(size)]
+    if is_file_name(out):
+        raise click.UsageError("a grid is many files: -o must be a folder")
+    outputs = Outputs.plan(out, names, png=png, force=force)
+    scores = tuple(read_score(corner, talk) for corner in corners)
+    seed = seed_or_new(seed, talk)
+    more = {"names": tuple(map(label, corners)), "say": talk.say}
+    made = perform(model, "grid", scores, size=size, seed=seed, **more, **options)
+    listing(talk, "grid", outputs.write(made), seed=seed, model=model)
+
+
+@click.command("continue")
+@click.argument("file")
+@click.option("-n", default=1, show_default=True, type=click.IntRange(1, 1000), help="How many.")
+@click.option("--bars", type=click.IntRange(1, 256), help="Bars to add.")
+@click.option("--seconds", type=Number(1, 3600), help="Seconds to add, in free time.")
+@click.option("--chords", help='Chords to go on over, as "C Am F G".')
+@temperature_option
+@more_options
+@music_options
+def continue_(
+    file: str,
+    n: int,
+    out: str,
+    model: str,
+    seed: int | None,
+    force: bool,
+    png: bool,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Go on where FILE ends; what is there stays as it is.
+
+    \b
+    Examples:
+      musegen continue sketch.mid --model performance --seconds 20 -o longer.mid
+    """
+    talk = Talk(quiet, as_json)
+    if n > 1 and is_file_name(out):
+        raise click.UsageError("with -n above 1, -o must be a folder")
+    names = [f"{_stem(file)}-continued-{i:02d}" for i in range(1, n + 1)]
+    outputs = Outputs.plan(out, names, png=png, force=force)
+    score = read_score(file, talk)
+    seed = seed_or_new(seed, talk)
+    more = {"name": label(file), "say": talk.say}
+    scores = perform(model, "continue_", score, n, seed=seed, **more, **options)
+    listing(talk, "continue", outputs.write(scores), seed=seed, model=model)
