@@ -51,6 +51,35 @@ class GAN(Protocol):
         ...
 
 
+@runtime_checkable
+class Composing(Protocol):
+    """What a model may offer besides, all of it or nothing."""
+
+    def at(self, step: int) -> None:
+        """Set what changes in the course of training."""
+        ...
+
+    def ask(self, x: Tensor, generator: torch.Generator) -> Tensor | None:
+        """What is given of real music x [b, ...] where a batch gives nothing itself."""
+        ...
+
+    def draw(self, z: Tensor, given: Tensor | None, generator: torch.Generator) -> Tensor:
+        """Like `generate`, with draws of its own."""
+        ...
+
+    def recall(
+        self, x: Tensor, given: Tensor | None, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor] | None:
+        """Nats of making real music x again from latents that are read from it, and their
+        divergence from the prior, means over x; None for a model that reads nothing.
+        """
+        ...
+
+    def augment(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Music as the critic is shown it, real and made alike; differentiable."""
+        ...
+
+
 class Loss(NamedTuple):
     """What the critic minimises given scores of real and fake [b], and the generator of fake."""
 
@@ -157,6 +186,10 @@ class Adversarial:
             has 5, 100, 25, 500 (its later code 5, 50, 10, 0), WGAN the same as MuseGAN.
         critic_rate: the critic's learning rate over the generator's (two time scales, Heusel et
             al. 2017).
+        warm: steps at the start in which there is no critic, and the generator learns as the
+            decoder of an autoencoder alone (a model that reads latents; Larsen et al. 2016).
+        recall: weight of that loss, per nat; afterwards it keeps samples various.
+        beta: of the latents' divergence in it.
     """
 
     loss: Literal["non-saturating", "wasserstein", "hinge", "least-squares"] = "wasserstein"
@@ -172,6 +205,9 @@ class Adversarial:
     boost_first: int = 0
     boost_every: int = 0
     critic_rate: float = 1.0
+    warm: int = 0
+    recall: float = 0.0
+    beta: float = 1.0
 
     def phases(self, model: nn.Module) -> list[Phase]:
         """The critic's phase at every step, then the generator's where it is due.
@@ -191,7 +227,7 @@ class Adversarial:
             return self.critic_loss(model, batch, step, noise)
 
         def generator_loss(batch: Batch, step: int, noise: torch.Generator) -> Losses:
-            return self.generator_loss(model, batch, noise)
+            return self.generator_loss(model, batch, step, noise)
 
         def after() -> None:
             if regulariser.bounded:
@@ -199,7 +235,7 @@ class Adversarial:
 
         exact = regulariser.penalty is not None
         return [
-            Phase("critic", critic, critic_loss, after=after, rate=self.critic_rate, exact=exact),
+            Phase("critic", critic, critic_loss, self.critic_due, after, self.critic_rate, exact),
             Phase("generator", generator, generator_loss, self.generator_due),
         ]
 
@@ -211,10 +247,10 @@ class Adversarial:
         Beside it: mean scores, the spread of the fakes' scores, and where there is a penalty its
         value (before the weight) and the mean slope that it saw.
         """
-        given = batch.given
+        given = _given(model, batch, step, generator)
         with torch.no_grad():
-            fake = model.generate(model.prior(len(batch.x), generator), given)
-        real = batch.x.to(fake)
+            fake = _shown(model, _made(model, len(batch.x), given, generator), generator)
+            real = _shown(model, batch.x.to(fake), generator)
         on_real, on_fake = _scores(model, real, given), _scores(model, fake, given)
         loss = LOSSES[self.loss].critic(on_real, on_fake)
         found = {"real": on_real.mean(), "fake": on_fake.mean()}
@@ -229,16 +265,35 @@ class Adversarial:
             found |= {"penalty": cost, "slope": slope.mean()}
         return {"loss": loss} | {k: v.detach() for k, v in found.items()}
 
-    def generator_loss(self, model: GAN, batch: Batch, generator: torch.Generator) -> Losses:
+    def generator_loss(
+        self, model: GAN, batch: Batch, step: int, generator: torch.Generator
+    ) -> Losses:
         """The generator's loss on as many fakes as the batch has rows; none for the critic."""
-        z = model.prior(len(batch.x), generator)
+        given = _given(model, batch, step, generator)
+        found: Losses = {}
+        cost = torch.zeros((), device=batch.x.device)
+        if self.recall and isinstance(model, Composing):
+            recalled = model.recall(batch.x, given, generator)
+            if recalled is not None:
+                nats, divergence = recalled
+                cost = self.recall * (nats + self.beta * divergence)
+                found = {"nats": nats.detach(), "divergence": divergence.detach()}
+        if step < self.warm:
+            return {"loss": cost} | found
         with frozen(model.critic_parameters()):
-            scores = _scores(model, model.generate(z, batch.given), batch.given)
-        return {"loss": LOSSES[self.loss].generator(scores)}
+            fake = _made(model, len(batch.x), given, generator)
+            scores = _scores(model, _shown(model, fake, generator), given)
+        return {"loss": LOSSES[self.loss].generator(scores) + cost} | found
+
+    def critic_due(self, step: int) -> bool:
+        """Whether there is a critic at this step."""
+        return step >= self.warm
 
     def generator_due(self, step: int) -> bool:
         """Whether the critic has had its updates for the generator's next one by this step."""
-        done = step + 1
+        done = step + 1 - self.warm
+        if done <= 0:
+            return True
         k = bisect_left(range(done), done, key=lambda k: self.critic_updates(k + 1))
         return k < done and self.critic_updates(k + 1) == done
 
@@ -255,9 +310,10 @@ class Adversarial:
         the mean score of real less that of fake.
         """
         assert isinstance(model, GAN)
-        fake = model.generate(model.prior(len(batch.x), generator), batch.given)
+        given = _given(model, batch, None, generator)
+        fake = _made(model, len(batch.x), given, generator)
         real = batch.x.to(fake)
-        gap = _scores(model, real, batch.given).mean() - _scores(model, fake, batch.given).mean()
+        gap = _scores(model, real, given).mean() - _scores(model, fake, given).mean()
         return {"loss": energy_distance(real.flatten(1), fake.flatten(1)), "gap": gap}
 
     def trouble(self, rows: Sequence[Mapping[str, float]]) -> str:
@@ -328,6 +384,28 @@ def energy_distance(a: Tensor, b: Tensor) -> Tensor:
     """
     across, within_a, within_b = (torch.cdist(x, y).mean() for x, y in ((a, b), (a, a), (b, b)))
     return 2 * across - within_a - within_b
+
+
+def _given(
+    model: object, batch: Batch, step: int | None, generator: torch.Generator
+) -> Tensor | None:
+    """What is given at a step, which the model is told."""
+    if not isinstance(model, Composing):
+        return batch.given
+    if step is not None:
+        model.at(step)
+    return model.ask(batch.x, generator) if batch.given is None else batch.given
+
+
+def _made(model: GAN, n: int, given: Tensor | None, generator: torch.Generator) -> Tensor:
+    z = model.prior(n, generator)
+    if isinstance(model, Composing):
+        return model.draw(z, given, generator)
+    return model.generate(z, given)
+
+
+def _shown(model: GAN, x: Tensor, generator: torch.Generator) -> Tensor:
+    return model.augment(x, generator) if isinstance(model, Composing) else x
 
 
 def _scores(model: GAN, x: Tensor, given: Tensor | None) -> Tensor:
