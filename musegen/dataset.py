@@ -23,6 +23,7 @@ from musegen.prepare.windows import Settings
 from musegen.representations.drums import Drums
 from musegen.representations.events import HIGHEST, LOWEST, STEPS_PER_QUARTER, Melody
 from musegen.representations.groove import PPQ, Groove
+from musegen.representations.onsetroll import OnsetRoll
 from musegen.representations.pianoroll import Pianoroll
 from musegen.representations.tracks import TRACK
 from musegen.representations.trio import Trio
@@ -30,13 +31,13 @@ from musegen.representations.tuples import PPQ as TUPLES_PPQ
 from musegen.representations.tuples import Tuples
 from musegen.score import DURATION, ONSET, PITCH, Notes
 
-Windowed: TypeAlias = Melody | Drums | Groove | Trio | Pianoroll | Tuples
+Windowed: TypeAlias = Melody | Drums | Groove | Trio | Pianoroll | OnsetRoll | Tuples
 _MADE_OF: dict[str, tuple[type[Windowed], ...]] = {
     "melody": (Melody,),
     "drums": (Drums, Groove),
     "groove": (Groove, Drums),
     "trio": (Trio,),
-    "band": (Pianoroll,),
+    "band": (Pianoroll, OnsetRoll),
     "performance": (Tuples,),
 }
 # What the manifests of version 1 leave out.
@@ -258,7 +259,7 @@ def load(folder: str | Path, part: str, representation: Windowed | None = None) 
 
 def settings_for(representation: Windowed) -> Settings:
     """What `musegen.prepare` has to cut for a representation."""
-    kind = next(kind for kind, made in _MADE_OF.items() if type(representation) is made[0])
+    kind = next(k for k, made in _MADE_OF.items() if isinstance(representation, made[0]))
     tracks = representation.tracks if isinstance(representation, Pianoroll) else ""
     return Settings(kind, representation.bars, tracks=tracks)
 

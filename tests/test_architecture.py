@@ -36,7 +36,7 @@ objectives.diffusion
 presets.base presets.musicvae presets.crnngan presets.musegan presets.diffusion presets
 cards pretrained distributed runs optimisation train plot.lanes plot
 pipeline.base pipeline.latent pipeline.musicvae pipeline.crnngan pipeline
-evaluate.report evaluate.musicvae evaluate.crnngan evaluate
+evaluate.report evaluate.features evaluate.musicvae evaluate.crnngan evaluate
 cli cli.common cli.music cli.edit cli.training cli.data cli.look cli.main __main__
 """.split()  # noqa: SIM905
 # Conveniences of Score: loaded when called, and never by importing score.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple, TypeAlias
 
 from musegen.models.crnngan import CRNNGAN, CRNNGANConfig
+from musegen.models.diffusion import Denoiser, DiffusionConfig
+from musegen.models.musegan import MuseGAN, MuseGANConfig
 from musegen.models.musicvae import MusicVAE, MusicVAEConfig
 
 
@@ -16,12 +18,14 @@ class Family(NamedTuple):
 
 
 # Unions of what the families have.
-Config: TypeAlias = MusicVAEConfig | CRNNGANConfig
-Network: TypeAlias = MusicVAE | CRNNGAN
+Config: TypeAlias = MusicVAEConfig | CRNNGANConfig | MuseGANConfig | DiffusionConfig
+Network: TypeAlias = MusicVAE | CRNNGAN | MuseGAN | Denoiser
 
 FAMILIES: dict[str, Family] = {
+    "musegan": Family(MuseGAN, MuseGANConfig),
     "musicvae": Family(MusicVAE, MusicVAEConfig),
     "crnngan": Family(CRNNGAN, CRNNGANConfig),
+    "diffusion": Family(Denoiser, DiffusionConfig),
 }
 
 

@@ -1,23 +1,18 @@
-"""Diffusion and rectified flow: noise schedules, what a network predicts of them, and the loss.
-
-Data x0 and Gaussian noise eps are mixed, x_t = a(t) x0 + s(t) eps (Ho et al. 2020, equation 4), and
-a network learns from (x_t, t) the noise, the data, the velocity v = a eps - s x0 (Salimans and Ho
-2022, appendix D) or, for rectified flow with a = 1 - t and s = t, the direction eps - x0 (Liu et
-al. 2023). Any of them gives all others, so samplers need not know which it was.
-"""
+"""Diffusion and rectified flow: the loss of a network that looks through noise (`schedules`)."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from musegen.objectives import Batch, Losses, Phase
+from musegen.schedules import Prediction, Schedule, clean, target
+
+_LEAST = 1e-6  # of a probability, so that one sure mistake does not outweigh a batch
 
 
 class Denoiser(Protocol):
@@ -29,60 +24,6 @@ class Denoiser(Protocol):
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """How much of the data and of the noise is left at step t = 0 (least noise) to steps - 1.
-
-    Attributes:
-        kind: "linear": beta from first to last (Ho et al. 2020); "cosine" (Nichol and Dhariwal
-            2021, equation 17); "sqrt-linear": the square root of beta is linear (Rombach et al.
-            2022, Polyffusion); "flow": a = 1 - t, s = t at t = (step + 1) / steps.
-        steps: number of noise levels.
-        first: the first beta, of "linear" and "sqrt-linear".
-        last: the last beta.
-    """
-
-    kind: Literal["linear", "cosine", "sqrt-linear", "flow"] = "cosine"
-    steps: int = 1000
-    first: float = 1e-4
-    last: float = 0.02
-
-    @cached_property
-    def signal(self) -> Tensor:
-        """a(t), float64 [steps]."""
-        if self.kind == "flow":
-            return 1 - torch.arange(1, self.steps + 1, dtype=torch.float64) / self.steps
-        return self.alphas_bar.sqrt()
-
-    @cached_property
-    def noise(self) -> Tensor:
-        """s(t), float64 [steps]."""
-        if self.kind == "flow":
-            return 1 - self.signal
-        return (1 - self.alphas_bar).sqrt()
-
-    @cached_property
-    def alphas_bar(self) -> Tensor:
-        """Products of 1 - beta up to each step, float64 [steps]; not of "flow"."""
-        t = torch.arange(self.steps + 1, dtype=torch.float64)
-        if self.kind == "cosine":
-            f = torch.cos((t / self.steps + 0.008) / 1.008 * math.pi / 2) ** 2
-            beta = (1 - f[1:] / f[:-1]).clamp(max=0.999)
-        elif self.kind == "linear":
-            beta = torch.linspace(self.first, self.last, self.steps, dtype=torch.float64)
-        else:
-            ends = math.sqrt(self.first), math.sqrt(self.last)
-            beta = torch.linspace(*ends, self.steps, dtype=torch.float64) ** 2
-        return torch.cumprod(1 - beta, 0)
-
-    def at(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-        """The a and s of steps t [b], shaped to multiply `like` [b, ...]."""
-        shape = (len(t), *[1] * (like.dim() - 1))
-        index = t.cpu()
-        a, s = self.signal[index], self.noise[index]
-        return a.to(like).view(shape), s.to(like).view(shape)
-
-
-@dataclass(frozen=True)
 class Diffusion:
     """The loss of a denoiser: mean squared error of its prediction at random steps.
 
@@ -91,13 +32,19 @@ class Diffusion:
         prediction: what the network is asked for: "noise", "x0", "v" or, for "flow", "direction".
         weighting: "uniform" as published; "min-snr": the signal-to-noise ratio cut at 5, in terms
             of the error of x0 (Hang et al. 2023).
+        error: "squared"; "entropy" for data of -1 and 1 and a network that says their mean ("x0"):
+            the cross entropy in nats, which has the same best answer and learns rare cells sooner.
+        spread: draw the steps of a batch evenly spread, with one random offset, which makes the
+            loss vary less (Kingma et al. 2021, appendix I.1); else one by one, as published.
         unguided: share of the batch that is trained without its conditions, for classifier-free
             guidance (Ho and Salimans 2022).
     """
 
     schedule: Schedule = field(default_factory=Schedule)
-    prediction: Literal["noise", "x0", "v", "direction"] = "noise"
+    prediction: Prediction = "noise"
     weighting: Literal["uniform", "min-snr"] = "uniform"
+    error: Literal["squared", "entropy"] = "squared"
+    spread: bool = False
     unguided: float = 0.0
 
     def phases(self, model: nn.Module) -> list[Phase]:
@@ -111,7 +58,11 @@ class Diffusion:
     def loss(self, model: Denoiser, batch: Batch, generator: torch.Generator) -> Losses:
         """The loss of a batch x [b, ...] of data about -1 to 1, at steps drawn for each."""
         x, given = batch.x.float(), batch.given
-        t = torch.randint(self.schedule.steps, (len(x),), generator=generator)
+        if self.spread:
+            along = torch.rand(1, generator=generator) + torch.arange(len(x)) / len(x)
+            t = (along % 1 * self.schedule.steps).long()
+        else:
+            t = torch.randint(self.schedule.steps, (len(x),), generator=generator)
         noise = torch.randn(x.shape, generator=generator).to(x)
         if given is not None and self.unguided:
             drop = torch.rand(len(x), generator=generator) < self.unguided
@@ -125,26 +76,23 @@ class Diffusion:
         """The loss at given steps t [b] and noise [b, ...]."""
         a, s = self.schedule.at(t, x)
         predicted = model(a * x + s * noise, t, given).float()
-        error = (predicted - self.target(x, noise, a, s)).square().flatten(1).mean(1)
+        error = self.errors(predicted, self.target(x, noise, a, s)).flatten(1).mean(1)
         return {"loss": (error * self.weight(a, s).flatten()).mean()}
+
+    def errors(self, predicted: Tensor, target: Tensor) -> Tensor:
+        """How wrong each cell is."""
+        if self.error == "squared":
+            return (predicted - target).square()
+        right = (1 + predicted * target.sign()) / 2
+        return -right.clamp(min=_LEAST).log()
 
     def target(self, x0: Tensor, noise: Tensor, a: Tensor, s: Tensor) -> Tensor:
         """What the network should say."""
-        return {
-            "noise": lambda: noise,
-            "x0": lambda: x0,
-            "v": lambda: a * noise - s * x0,
-            "direction": lambda: noise - x0,
-        }[self.prediction]()
+        return target(self.prediction, x0, noise, a, s)
 
     def clean(self, x: Tensor, predicted: Tensor, a: Tensor, s: Tensor) -> Tensor:
         """x0 from a noisy x = a x0 + s noise and the network's prediction."""
-        return {
-            "noise": lambda: (x - s * predicted) / a,
-            "x0": lambda: predicted,
-            "v": lambda: (a * x - s * predicted) / (a * a + s * s),
-            "direction": lambda: (x - s * predicted) / (a + s),
-        }[self.prediction]()
+        return clean(self.prediction, x, predicted, a, s)
 
     def weight(self, a: Tensor, s: Tensor) -> Tensor:
         """The weight of the squared error of each step."""

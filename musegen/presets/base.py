@@ -9,11 +9,12 @@ from typing import Literal, TypeAlias
 from musegen.dataset import Windowed
 from musegen.models import Config
 from musegen.objectives.adversarial import Adversarial
+from musegen.objectives.diffusion import Diffusion
 from musegen.objectives.recurrent import Recurrent
 from musegen.objectives.variational import ELBO
 
 Kind: TypeAlias = Windowed
-Loss: TypeAlias = ELBO | Adversarial | Recurrent
+Loss: TypeAlias = ELBO | Adversarial | Recurrent | Diffusion
 Rules: TypeAlias = tuple[tuple[bool, str], ...]  # what must hold, and what to say where it does not
 
 

@@ -11,6 +11,7 @@ from musegen.representations.chords import Chords
 from musegen.representations.drums import Drums
 from musegen.representations.events import Melody
 from musegen.representations.groove import Groove
+from musegen.representations.onsetroll import OnsetRoll
 from musegen.representations.pianoroll import Pianoroll
 from musegen.representations.trio import Trio
 from musegen.representations.tuples import Tuples
@@ -45,6 +46,7 @@ class Representation(Protocol):
 
 REPRESENTATIONS: dict[str, type[Representation]] = {
     "pianoroll": Pianoroll,
+    "onsetroll": OnsetRoll,
     "melody": Melody,
     "drums": Drums,
     "trio": Trio,

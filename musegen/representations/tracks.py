@@ -173,6 +173,8 @@ TRACKSETS: dict[str, TrackSet] = {
             ),
         ),
         TrackSet("piano", (Part("Piano", 0, (range(128),)),)),
+        # What is no melody by name plays below it.
+        TrackSet("duo", (Part("Melody", named=r"\bMELODY\b"), Part("Piano", 0, (range(128),)))),
         TrackSet(
             "pop909", tuple(Part(n, named=rf"\b{n}\b") for n in ("MELODY", "BRIDGE", "PIANO"))
         ),

@@ -1,0 +1,337 @@
+"""Denoising diffusion of piano rolls (Ho et al. 2020; Min et al. 2023, Polyffusion): the U-Net.
+
+Faithful parts, in the presets "polyffusion" and "polyffusion_chords": residual blocks of group
+norm, SiLU and 3 x 3 convolutions told the time by an added vector; widths 64, 64, 256 and... times
+`multipliers`; two blocks a level; spatial transformers (self-attention, cross-attention, GEGLU) at
+the levels named; strided convolutions down, nearest neighbours and a convolution up; epsilon
+prediction under the square-root-linear schedule. With 512 numbers of context the network has
+41,082,370 parameters, as theirs.
+
+Deviations, each a field of the config:
+
+- Chords are read beat by beat by a linear map (cross-attention sees 32 vectors); theirs come as one
+  vector from a separately trained recurrent autoencoder.
+- `patch`: cells of a patch become channels (pixel-unshuffle): resolution is what costs, not width.
+  Time is not pitch, so patch, kernel and pooling are given for each axis. A patch of all pitches
+  makes every beat one vector, and the U-Net one over time.
+- `evidence`: for data of -1 and 1, what a cell's own noisy value says of it is known in closed form
+  (Bayes): E[x0 | x_t] = tanh(l + a x_t / s^2), with l half the log odds of the cell from all the
+  others. The network learns l alone, whose bias starts at the density of the data. Needs x0
+  prediction, which also is what a network with patches wider than its channels can predict at all
+  (Li and He 2025).
+- `positions`: a vector for each place in the window; a convolution does not know where it is.
+- Chords as planes: added beat by beat to the first features instead of attended to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange, repeat
+from torch import Tensor, nn
+
+from musegen.models.unet import Residual, Transformer, Up, apply, conv, groups, waves
+from musegen.samplers import Denoise, Known, Plan, drawn, invert, sample
+from musegen.schedules import Prediction, Schedule, clean
+
+Report = Callable[[int, int], None]
+
+_SURE = 12.0  # largest half log odds: tanh is 1 in float32 from 9 on
+
+
+@dataclass(frozen=True)
+class DiffusionConfig:
+    """Sizes of a denoiser.
+
+    Attributes:
+        planes: of a roll: onsets of all tracks, then their sustain.
+        steps: sixteenths of a roll.
+        pitches: keys of a roll.
+        patch: steps and pitches that become one place of the network.
+        kernel: of its convolutions, in places of time and pitch.
+        pool: places of time and pitch that one of the next level has.
+        channels: width of the first level.
+        multipliers: width of each level, in `channels`.
+        blocks: residual blocks of a level on the way down; one more on the way up.
+        attention: levels with transformers, from 0.
+        heads: of the attention.
+        told: numbers that are known of each beat: 36 for a chord symbol; 0 for nothing. Whether
+            anything at all is told is added to them.
+        how: "attention" to what is told, or its "planes" added to the input.
+        context: width of what is attended to.
+        positions: learn a vector for each place.
+        evidence: read a cell's own noisy value in closed form, see the module's docstring.
+        density: share of cells that are on, where the bias starts, for each plane; empty for none.
+        dropout: of the residual blocks and transformers.
+        schedule: of the noise.
+        prediction: what the network says.
+    """
+
+    planes: int = 2
+    steps: int = 128
+    pitches: int = 128
+    patch: tuple[int, int] = (1, 1)
+    kernel: tuple[int, int] = (3, 3)
+    pool: tuple[int, int] = (2, 2)
+    channels: int = 64
+    multipliers: tuple[int, ...] = (1, 2, 4, 4)
+    blocks: int = 2
+    attention: tuple[int, ...] = (2, 3)
+    heads: int = 4
+    told: int = 0
+    how: Literal["attention", "planes"] = "attention"
+    context: int = 512
+    positions: bool = False
+    evidence: bool = False
+    density: tuple[float, ...] = ()
+    dropout: float = 0.0
+    schedule: Schedule = field(default_factory=Schedule)
+    prediction: Prediction = "noise"
+
+    @property
+    def places(self) -> tuple[int, int]:
+        """Places of time and pitch in the first level."""
+        return self.steps // self.patch[0], self.pitches // self.patch[1]
+
+    @property
+    def beats(self) -> int:
+        """Quarters of a roll, of which something may be told."""
+        return self.steps // 4
+
+
+class Denoiser(nn.Module):
+    """The U-Net over [b, planes, steps, pitches]; `prior`, `encode`, `decode` and `fill` sample."""
+
+    def __init__(self, config: DiffusionConfig) -> None:
+        super().__init__()
+        c = self.config = config
+        if c.steps % 4 or c.steps % c.patch[0] or c.pitches % c.patch[1]:
+            raise ValueError(f"a roll of {c.steps} x {c.pitches} has no whole patches {c.patch}")
+        if c.evidence and c.prediction != "x0":
+            raise ValueError("evidence needs prediction x0")
+        residual = partial(Residual, time=4 * c.channels, kernel=c.kernel, dropout=c.dropout)
+        transformer = partial(Transformer, heads=c.heads, context=c.context, dropout=c.dropout)
+        # Into the network and out of it: a convolution of cells, or one map for each patch.
+        edge = partial(conv, kernel=c.kernel if c.patch == (1, 1) else (1, 1))
+        widths = [c.channels * m for m in c.multipliers]
+        cells = c.planes * c.patch[0] * c.patch[1]
+        self.time = nn.Sequential(
+            nn.Linear(c.channels, 4 * c.channels),
+            nn.SiLU(),
+            nn.Linear(4 * c.channels, 4 * c.channels),
+        )
+        self.first = edge(cells * (2 if c.evidence else 1), widths[0])
+        if c.told:
+            self.reader = nn.Linear(c.told + 1, widths[0] if c.how == "planes" else c.context)
+        if c.told and c.how == "attention":
+            self.beat = nn.Parameter(torch.randn(c.beats, c.context) * 0.02)
+        if c.positions:
+            self.place = nn.Parameter(torch.zeros(widths[0], *c.places))
+
+        def block(inner: int, outer: int, level: int) -> nn.ModuleList:
+            parts: list[nn.Module] = [residual(inner, outer)]
+            if level in c.attention:
+                parts.append(transformer(outer))
+            return nn.ModuleList(parts)
+
+        self.down, self.up = nn.ModuleList(), nn.ModuleList()
+        width, skips = widths[0], [widths[0]]
+        for level, wide in enumerate(widths):
+            for _ in range(c.blocks):
+                self.down.append(block(width, wide, level))
+                width = wide
+                skips.append(width)
+            if level < len(widths) - 1:
+                self.down.append(conv(width, width, c.kernel, c.pool))
+                skips.append(width)
+        middle = [residual(width, width), transformer(width), residual(width, width)]
+        self.middle = nn.ModuleList(middle)
+        for level, wide in reversed(list(enumerate(widths))):
+            for i in range(c.blocks + 1):
+                self.up.append(block(width + skips.pop(), wide, level))
+                width = wide
+                if level and i == c.blocks:
+                    self.up.append(Up(width, c.kernel))
+        self.last = nn.Sequential(groups(width), nn.SiLU(), edge(width, cells))
+        if c.density:
+            self._begin_at_density()
+
+    def _begin_at_density(self) -> None:
+        """Start the output at half the log odds of a cell, whatever the input."""
+        c = self.config
+        odds = torch.tensor(c.density)
+        bias = repeat((odds / (1 - odds)).log() / 2, "k -> k t p", t=c.patch[0], p=c.patch[1])
+        weight, start = (p for p in self.last[-1].parameters())
+        with torch.no_grad():
+            weight.mul_(0.1)
+            start.copy_(bias.flatten())
+
+    def forward(self, x: Tensor, t: Tensor, given: Tensor | None = None) -> Tensor:
+        """What the schedule's prediction is of noisy rolls x [b, planes, steps, pitches] at noise
+        levels t [b], 0 to schedule.steps - 1; `given` [b, beats, told] is known of them, all zeros
+        or None for nothing.
+        """
+        c = self.config
+        seen, own = x, x
+        if c.evidence:
+            a, s = c.schedule.at(t, x)
+            own = (a / s.square() * x).clamp(-_SURE, _SURE)
+            seen = torch.cat([x, torch.tanh(own + self._prior_odds(x))], 1)
+        h = self.first(
+            rearrange(seen, "b k (t i) (p j) -> b (k i j) t p", i=c.patch[0], j=c.patch[1])
+        )
+        if c.positions:
+            h = h + self.place
+        context = None
+        if c.told:
+            if given is None:
+                given = x.new_zeros(len(x), c.beats, c.told)
+            given = given.to(x)
+            some = given.flatten(1).any(1).to(x)[:, None, None].expand(-1, c.beats, 1)
+            read = self.reader(torch.cat([given, some], -1))
+            if c.how == "attention":
+                context = read + self.beat
+            else:
+                along = F.interpolate(read.mT, c.places[0], mode="nearest")
+                h = h + along[..., None]
+        elif c.context:
+            context = x.new_zeros(len(x), 1, c.context)
+        time = self.time(waves(t, c.channels).to(x))
+        out = self._unet(h, time, context)
+        out = rearrange(
+            out, "b (k i j) t p -> b k (t i) (p j)", k=c.planes, i=c.patch[0], j=c.patch[1]
+        )
+        if c.evidence:
+            return torch.tanh((out + own).clamp(-_SURE, _SURE))
+        return out
+
+    def prior(self, n: int, generator: torch.Generator) -> Tensor:
+        """Noise [n, planes, steps, pitches], from which `decode` makes rolls."""
+        c = self.config
+        noise = torch.randn(n, c.planes, c.steps, c.pitches, generator=generator)
+        return noise.to(self.place_of_weights)
+
+    @torch.no_grad()
+    def decode(
+        self,
+        z: Tensor,
+        generator: torch.Generator,
+        given: Tensor | None = None,
+        *,
+        plan: Plan = Plan(),  # noqa: B008 - frozen
+        guidance: float = 1.0,
+        start: int | None = None,
+        known: Known | None = None,
+        report: Report = lambda done, total: None,
+    ) -> Tensor:
+        """Rolls [b, planes, steps, pitches] of cells from -1 to 1 out of noise z.
+
+        Args:
+            z: noise, or rolls with the noise of the level `start`.
+            generator: of the noise that the sampler adds.
+            given: what is told of each beat, [b, beats, told].
+            plan: the sampler and its steps.
+            guidance: how much more it is followed than the network would by itself (Ho and
+                Salimans 2022): 1 not at all, 0 as if nothing were told. Above 1 costs twice.
+            start: level of z, None for pure noise.
+            known: cells that are kept.
+            report: told how many of how many steps are made.
+        """
+        look = self.looker(given, guidance)
+        return sample(
+            look, self.config.schedule, z, generator, plan, start=start, known=known, report=report
+        )
+
+    @torch.no_grad()
+    def encode(
+        self,
+        x: Tensor,
+        generator: torch.Generator,
+        given: Tensor | None = None,
+        *,
+        plan: Plan = Plan(50),  # noqa: B008 - frozen
+    ) -> Tensor:
+        """Noise [b, ...] that DDIM makes the rolls x [b, ...] from, see `samplers.invert`."""
+        x = x.to(self.place_of_weights)
+        noise = drawn(x, generator)
+        return invert(self.looker(given), self.config.schedule, x, plan, noise)
+
+    @torch.no_grad()
+    def noised(self, x: Tensor, amount: float, generator: torch.Generator) -> tuple[Tensor, int]:
+        """Rolls x with the noise of a share of all levels, and that level: `amount` above 0 to 1.
+
+        Raises:
+            ValueError: the amount is not within these.
+        """
+        if not 0 < amount <= 1:
+            raise ValueError(f"the amount must be above 0 and at most 1, not {amount:g}")
+        schedule = self.config.schedule
+        level = max(0, round(amount * schedule.steps) - 1)
+        x = x.to(self.place_of_weights)
+        a, s = schedule.at(torch.tensor([level]), x)
+        return a * x + s * drawn(x, generator), level
+
+    def fill(
+        self,
+        x: Tensor,
+        mask: Tensor,
+        generator: torch.Generator,
+        given: Tensor | None = None,
+        *,
+        plan: Plan = Plan(),  # noqa: B008 - frozen
+        guidance: float = 1.0,
+        again: int = 1,
+        report: Report = lambda done, total: None,
+    ) -> Tensor:
+        """Rolls [b, planes, steps, pitches] with x where `mask` (bool) is true and new cells
+        elsewhere, which know of the kept ones by replacement; `again` is RePaint's resampling.
+        """
+        x = x.to(self.place_of_weights)
+        known = Known(x, mask.to(x.device), again)
+        z = self.prior(len(x), generator)
+        return self.decode(
+            z, generator, given, plan=plan, guidance=guidance, known=known, report=report
+        )
+
+    def looker(self, given: Tensor | None = None, guidance: float = 1.0) -> Denoise:
+        """What the network takes for clean, with guidance and cut to -1 to 1, for `samplers`."""
+        c = self.config
+
+        def look(x: Tensor, t: int) -> Tensor:
+            level = torch.full((len(x),), t, device=x.device)
+            a, s = c.schedule.at(level[:1], x)
+            x0 = clean(c.prediction, x, self(x, level, given if guidance else None), a, s)
+            if given is not None and guidance not in (0.0, 1.0):
+                free = clean(c.prediction, x, self(x, level, None), a, s)
+                x0 = free + guidance * (x0 - free)
+            return x0.clamp(-1, 1)
+
+        return look
+
+    @property
+    def place_of_weights(self) -> torch.device:
+        """The device that it computes on."""
+        return next(self.parameters()).device
+
+    def _prior_odds(self, like: Tensor) -> Tensor:
+        odds = torch.tensor(self.config.density or (0.5,) * self.config.planes).to(like)
+        return ((odds / (1 - odds)).log() / 2)[:, None, None]
+
+    def _unet(self, h: Tensor, time: Tensor, context: Tensor | None) -> Tensor:
+        kept = [h]
+        for part in self.down:
+            h = apply(part, h, time, context)
+            kept.append(h)
+        h = apply(self.middle, h, time, context)
+        for part in self.up:
+            if isinstance(part, Up):
+                h = part(h, kept[-1].shape)
+            else:
+                h = apply(part, torch.cat([h, kept.pop()], 1), time, context)
+        out: Tensor = self.last(h)
+        return out
