@@ -86,11 +86,10 @@ def test_reconstruction_counts_right_steps() -> None:
 
 def test_copies_are_found_in_every_key() -> None:
     data = tiny.windows("train")
-    windows = [data.window(i) for i in range(4)]
-    low = windows[0] - np.array([0, 0, 3, 0])
-    strange = windows[0].copy()
-    strange[:, 2] = 21 + np.arange(len(strange)) % 80
-    found = copies([windows[0], windows[1], windows[1], low, strange], data)
+    x = data.encode(np.arange(4))
+    low = np.where(x[0] >= 2, x[0] - 3, x[0])
+    strange = np.where(x[0] >= 2, 2 + np.arange(x.shape[1]), x[0])
+    found = copies(np.stack([x[0], x[1], x[1], low, strange]), data)
     assert found["n"] == 5
     assert found["distinct"] == pytest.approx(4 / 5)
     assert found["identical"] == pytest.approx(3 / 5)

@@ -13,12 +13,23 @@ import torch
 from musegen import metrics, plot
 from musegen.dataset import Windows
 from musegen.errors import InputError
+from musegen.evaluate.features import Symbols, Values, edges, features, overlaps, shuffled
 from musegen.evaluate.report import Report
 from musegen.objectives.variational import cross_entropy, gaussian_kl, likeliest
 from musegen.pretrained import Bundle
-from musegen.score import Notes
+from musegen.representations.drums import Drums
+from musegen.representations.events import FIRST_ONSET, HIGHEST, VOCAB, Melody
+from musegen.representations.trio import Trio
 
 Say = Callable[[str], None]
+FORM = (
+    "pitch consistency",
+    "duration consistency",
+    "pitch variance",
+    "duration variance",
+    "pitch overlap",
+    "duration overlap",
+)
 Prior = Callable[[int, torch.Generator], torch.Tensor]
 
 
@@ -32,12 +43,15 @@ class Evaluation:
             comparison the share of held-out windows that are identical to one.
         overlap: per set of songs and row (model, N(0,I), real, naive) each feature's overlap.
         values: per set: feature values of model, held-out, naive.
+        structure: of model and naive: how much bars hang together as those of held-out songs do
+            (`metrics.self_similarity_scores`), where windows are of 8 bars or more.
     """
 
     reconstruction: dict[str, dict[str, float]]
     samples: dict[str, float]
     overlap: dict[str, dict[str, dict[str, float]]]
-    values: dict[str, dict[str, dict[str, metrics.Values]]]
+    values: dict[str, dict[str, dict[str, Values]]]
+    structure: dict[str, dict[str, float]]
 
 
 def evaluate(
@@ -75,7 +89,7 @@ def evaluate(
         raise InputError("data", f"has {held_out.representation.bars}-bar windows, not the model's")
     if not len(held_out):
         raise InputError("data", "has no held-out windows; prepare more songs")
-    bars = held_out.representation.bars
+    kind = bundle.representation
     generator = torch.Generator().manual_seed(seed)
     rng = np.random.default_rng(seed)
     known = bundle.model.config.styles
@@ -88,6 +102,7 @@ def evaluate(
                 sets[called] = (held_out.of_style(called), number)
     reconstruction, overlap, values = {}, {}, {}
     samples: dict[str, float] = {}
+    form: dict[str, dict[str, float]] = {}
     for name, (index, style) in sets.items():
         report(f"{name}: reconstructing {len(index)} held-out windows")
         reconstruction[name] = _reconstruction(bundle, held_out, index, generator, temperature)
@@ -96,11 +111,11 @@ def evaluate(
         if spread is not None:
             prior = partial(prior, spread=spread)
         windows = draw(bundle, n, generator, temperature, prior)
-        real = [held_out.window(i) for i in index]
+        real = held_out.encode(index)
         found = {
-            "model": metrics.features(windows, bars),
-            "held-out": metrics.features(real, bars),
-            "naive": metrics.features(metrics.shuffled(real, rng, bars), bars),
+            "model": features(windows, kind),
+            "held-out": features(real, kind),
+            "naive": features(shuffled(real, rng), kind),
         }
         others = {"model": found["model"]}
         if name == "all":
@@ -108,46 +123,66 @@ def evaluate(
             if training is not None:
                 samples["held_out_identical"] = copies(real, training)["identical"]
             normal = draw(bundle, n, generator, temperature, bundle.model.normal_prior)
-            others["N(0,I)"] = metrics.features(normal, bars)
+            others["N(0,I)"] = features(normal, kind)
+            form = structure(windows, real, shuffled(real, rng), kind)
         if training is not None:
-            old = range(len(training)) if name == "all" else training.of_style(name)
-            others["real"] = metrics.features([training.window(i) for i in old], bars)
+            old = np.arange(len(training)) if name == "all" else training.of_style(name)
+            others["real"] = features(training.encode(old), kind)
         others["naive"] = found["naive"]
-        overlap[name] = {k: metrics.overlaps(v, found["held-out"]) for k, v in others.items()}
+        overlap[name] = {k: overlaps(v, found["held-out"]) for k, v in others.items()}
         values[name] = found
-    return Evaluation(reconstruction, samples, overlap, values)
+    return Evaluation(reconstruction, samples, overlap, values, form)
 
 
-def copies(windows: list[Notes], training: Windows | None) -> dict[str, float]:
+def copies(windows: Symbols, training: Windows | None) -> dict[str, float]:
     """Shares of samples that are distinct, that are a training window, and are one in some key."""
     n = len(windows)
-    found: dict[str, float] = {"n": n, "distinct": len({_key(w) for w in windows}) / n}
+    found: dict[str, float] = {"n": n, "distinct": len({w.tobytes() for w in windows}) / n}
     if training is not None:
-        old = [training.window(i) for i in range(len(training))]
-        seen, shapes = {_key(w) for w in old}, {_key(w, shape=True) for w in old}
-        found["identical"] = sum(_key(w) in seen for w in windows) / n
-        found["identical_transposed"] = sum(_key(w, shape=True) in shapes for w in windows) / n
+        old = training.encode(np.arange(len(training))).astype(windows.dtype)
+        for name, form in (("identical", windows), ("identical_transposed", _keyless(windows))):
+            seen = {w.tobytes() for w in (old if name == "identical" else _keyless(old))}
+            found[name] = sum(w.tobytes() in seen for w in form) / n
     return found
 
 
-def _key(window: Notes, shape: bool = False) -> bytes:
-    """A window's notes without velocity as bytes; its shape has no key."""
-    rows = window[:, :3].copy()
-    if shape and len(rows):
-        rows[:, 2] -= rows[0, 2]
-    return bytes(rows.tobytes())
+def _keyless(x: Symbols) -> Symbols:
+    """Symbols of melodies with pitches counted from the first note; others as they are."""
+    if x.ndim > 2 or x.max(initial=0) > HIGHEST:
+        return x
+    notes = np.where(x >= FIRST_ONSET, x.astype(np.int64), 0)
+    first = np.take_along_axis(notes, (notes > 0).argmax(axis=1)[:, None], axis=1)
+    return np.where(notes > 0, notes - first + VOCAB, x).astype(x.dtype)
 
 
 def draw(
     bundle: Bundle, n: int, generator: torch.Generator, temperature: float, prior: Prior
-) -> list[Notes]:
-    """`n` windows decoded from latents of a prior."""
-    windows = []
+) -> Symbols:
+    """`n` windows of symbols decoded from latents of a prior."""
+    parts = []
     for i in range(0, n, 256):
         z = prior(min(256, n - i), generator)
-        x = bundle.model.decode(z, generator, temperature).numpy()
-        windows += [bundle.representation.decode_steps(row) for row in x]
-    return windows
+        parts.append(bundle.model.decode(z, generator, temperature).numpy().astype(np.uint16))
+    return np.concatenate(parts)
+
+
+def structure(
+    made: Symbols, real: Symbols, naive: Symbols, kind: Melody | Drums | Trio
+) -> dict[str, dict[str, float]]:
+    """Self-similarity of melodies (of 8 bars or more) beside that of held-out ones."""
+    if not isinstance(kind, Melody) or kind.bars < 8:
+        return {}
+    frames = [
+        np.array([metrics.frame_overlaps(kind.decode_steps(row), kind.bars) for row in x])
+        for x in (made, real, naive)
+    ]
+    rows = {}
+    for name, mine in (("model", frames[0]), ("naive", frames[2])):
+        consistency, variance = metrics.self_similarity_scores(mine, frames[1])
+        figures = (*consistency, *variance, *mine.mean(0))
+        rows[name] = dict(zip(FORM, map(float, figures), strict=True))
+    rows["held-out"] = dict(zip(FORM, (1, 1, 1, 1, *map(float, frames[1].mean(0))), strict=True))
+    return rows
 
 
 @torch.no_grad()
@@ -196,6 +231,11 @@ def table(result: Evaluation) -> list[str]:
             f"  {name:10} {r['windows']:8.0f} {r['teacher']:9.4f} {r['sampled']:9.4f} "
             f"{r['sampled_mean']:10.4f}   (nats: CE {r['ce']:.2f}, KL {r['kl']:.2f})"
         )
+    if result.structure:
+        lines.append("self-similarity over the bars (1 is as in held-out songs)")
+        for name, row in result.structure.items():
+            cells = ", ".join(f"{what} {value:.2f}" for what, value in row.items())
+            lines.append(f"  {name:10} {cells}")
     s = result.samples
     words = {
         "distinct": "distinct",
@@ -218,12 +258,14 @@ def table(result: Evaluation) -> list[str]:
 def measure(bundle: Bundle, held_out: Windows, training: Windows | None, **options: Any) -> Report:
     """The report of a MusicVAE; `options` are those of `evaluate`."""
     result = evaluate(bundle, held_out, training, **options)
-    edges = {name: metrics.bins(name) for name in metrics.FEATURES}
-    titles = {name: f"{name}  {result.overlap['all']['model'][name]:.2f}" for name in edges}
+    overlap = result.overlap["all"]["model"]
+    bins = {name: edges(name) for name in overlap}
+    titles = {name: f"{name}  {area:.2f}" for name, area in overlap.items()}
     numbers = {
         "reconstruction": result.reconstruction,
         "samples": result.samples,
         "overlap": result.overlap,
+        "structure": result.structure,
     }
-    pictures = {"densities.png": plot.densities(result.values["all"], edges, titles)}
+    pictures = {"densities.png": plot.densities(result.values["all"], bins, titles)}
     return Report(table(result), numbers, scores(result), pictures)
