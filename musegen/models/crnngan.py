@@ -55,8 +55,7 @@ class CRNNGANConfig:
         critic_layers: LSTMs of the critic.
         critic_width: units between what the critic sees and its LSTMs; 0 for none.
         decision: what the critic averages: "probability" of each cell, or its "score".
-        kernels: of minibatch discrimination (Salimans et al. 2016), 0 for none; the published code
-            has 25 as an option.
+        kernels: of minibatch discrimination (Salimans et al. 2016), 0 for none; published: 25.
         kernel_size: numbers of each of them.
         spectral: divide the critic's weights by their largest singular values (Miyato et al. 2018);
             in LSTMs those of inputs and of states, one matrix for all gates.
@@ -121,8 +120,9 @@ class Recurrence(nn.Module):
     def _weights(self) -> list[Tensor]:
         weights: list[Tensor] = []
         for i, s in zip(self.inputs, self.states, strict=True):
-            assert isinstance(i.bias, Tensor)
-            weights += [i.weight, s.weight, i.bias, torch.zeros_like(i.bias)]  # type: ignore[list-item]
+            assert isinstance(i, nn.Linear)
+            assert isinstance(s, nn.Linear)
+            weights += [i.weight, s.weight, i.bias, torch.zeros_like(i.bias)]
         return weights
 
     def begin(self, n: int, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -147,10 +147,10 @@ class Recurrence(nn.Module):
         """One step of x [b, inputs] from the states of each LSTM."""
         kept = []
         for i, (h, c) in enumerate(state):
-            gates = self.inputs[i](x) + self.states[i](h)
-            enter, forget, new, leave = gates.chunk(4, dim=-1)
-            c = torch.sigmoid(forget) * c + torch.sigmoid(enter) * torch.tanh(new)
-            x = torch.sigmoid(leave) * torch.tanh(c)
+            enter, again = self.inputs[i], self.states[i]
+            assert isinstance(enter, nn.Linear)
+            assert isinstance(again, nn.Linear)
+            x, c = torch.lstm_cell(x, (h, c), enter.weight, again.weight, enter.bias)
             kept.append((x, c))
             if self.dropout and self.training and i + 1 < self.layers:
                 x = F.dropout(x, self.dropout)
@@ -308,9 +308,7 @@ class CRNNGAN(nn.Module):
             cell = head.draw(h, z[:, i], onset, cue, forced, temperature, top_p)
             onset, heard = onset + cell.ticks, cell.embedded
             x.append(cell.x)
-            told = cue
-            if cue is not None and cue.dim() == 3:
-                told = head.beat(cue, onset)
+            told = head.beat(cue, onset) if cue is not None and cue.dim() == 3 else cue
             seen.append(cell.seen if told is None else torch.cat([cell.seen, told], -1))
             if until < math.inf and float(onset.min()) >= until:
                 break
