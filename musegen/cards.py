@@ -49,7 +49,7 @@ def card(info: Mapping[str, Any]) -> str:
         table = "\n".join(["```", *info["evaluation"], "```"])
     return f"""# A musegen bundle
 
-MusicVAE for melodies, preset `{info["preset"]}`, {info["steps"]} steps. Load it with
+{info.get("about", "MusicVAE for melodies")}, preset `{info["preset"]}`, {info["steps"]} steps. Load it with
 `musegen.load("PATH")`, or `musegen generate --model PATH`. The weights are MIT licensed.
 
 ## Trained on
@@ -72,5 +72,5 @@ windows were cut, variants of a tune on one side.
 
 ## Where it is weak
 
-{WEAK}
+{info.get("weak", WEAK)}
 """
