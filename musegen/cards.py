@@ -44,12 +44,13 @@ def card(info: Mapping[str, Any]) -> str:
     )
     figures = "\n".join(f"| {name} | {value:g} |" for name, value in info["held_out"].items())
     windows, songs = info["windows"], info["songs"]
+    about = info.get("about", "MusicVAE for melodies")
     table = "Not measured yet: `musegen evaluate PATH --data PREPARED --card`."
     if "evaluation" in info:
         table = "\n".join(["```", *info["evaluation"], "```"])
     return f"""# A musegen bundle
 
-{info.get("about", "MusicVAE for melodies")}, preset `{info["preset"]}`, {info["steps"]} steps. Load it with
+{about}, preset `{info["preset"]}`, {info["steps"]} steps. Load it with
 `musegen.load("PATH")`, or `musegen generate --model PATH`. The weights are MIT licensed.
 
 ## Trained on
