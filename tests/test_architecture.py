@@ -35,7 +35,7 @@ objectives objectives.variational objectives.adversarial objectives.recurrent
 objectives.diffusion
 presets.base presets.musicvae presets.crnngan presets.musegan presets.diffusion presets
 cards pretrained distributed runs optimisation train plot.lanes plot
-pipeline.base pipeline.latent pipeline.musicvae pipeline.crnngan pipeline
+pipeline.base pipeline.canvas pipeline.diffusion pipeline.roles pipeline.musegan pipeline.latent pipeline.musicvae pipeline.crnngan pipeline
 evaluate.report evaluate.features evaluate.musicvae evaluate.crnngan evaluate
 cli cli.common cli.music cli.edit cli.training cli.data cli.look cli.main __main__
 """.split()  # noqa: SIM905

@@ -6,11 +6,15 @@ from musegen import pretrained
 from musegen.models import family
 from musegen.pipeline.base import VERBS, Pipeline, timeline
 from musegen.pipeline.crnngan import CRNNGANPipeline
+from musegen.pipeline.diffusion import DiffusionPipeline
+from musegen.pipeline.musegan import MuseGANPipeline
 from musegen.pipeline.musicvae import MusicVAEPipeline
 
 PIPELINES: dict[str, type[Pipeline]] = {
     "musicvae": MusicVAEPipeline,
     "crnngan": CRNNGANPipeline,
+    "diffusion": DiffusionPipeline,
+    "musegan": MuseGANPipeline,
 }
 
 __all__ = ["PIPELINES", "VERBS", "Pipeline", "load", "timeline"]
