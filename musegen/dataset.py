@@ -105,23 +105,34 @@ class Windows:
         return np.take_along_axis(classes, moved[:, None, None], axis=-1).reshape(bits.shape)
 
     def draw(
-        self, step: int, size: int, seed: int, shift: int = 0
+        self, step: int, size: int, seed: int, shift: int = 0, balance: bool = False
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Which windows a step sees, and by how many semitones each wants to be moved, [size]."""
+        """Which windows a step sees, and by how many semitones each wants to be moved, [size].
+
+        Every window once an epoch, or, to `balance` the styles, windows of each as often.
+        """
         epoch, place = divmod(step, len(self) // size)
         index = _order(len(self), seed, epoch)[place * size : (place + 1) * size]
+        if balance:
+            rng = np.random.default_rng((seed, 3, step))
+            sorted_by_style = np.argsort(self.style, kind="stable")
+            count = np.bincount(self.style, minlength=len(self.styles))
+            some = np.flatnonzero(count)
+            style = rng.choice(some, size)
+            within = (rng.random(size) * count[style]).astype(np.int64)
+            index = sorted_by_style[np.cumsum(count)[style] - count[style] + within]
         move = np.random.default_rng((seed, 2, step)).integers(-shift, shift + 1, size)
         return index, move
 
     def batch(
-        self, step: int, size: int, seed: int, shift: int = 0
+        self, step: int, size: int, seed: int, shift: int = 0, balance: bool = False
     ) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]:
         """Windows [size, ...] of a step, moved by up to `shift` semitones, styles, moves [size].
 
         A window that would leave the range of pitches is not moved, and drums never are.
         """
         size = min(size, len(self))
-        index, move = self.draw(step, size, seed, shift)
+        index, move = self.draw(step, size, seed, shift, balance)
         notes, owner = self._rows(index)
         if shift:
             track = notes[:, TRACK] if notes.shape[1] > TRACK else np.zeros(len(notes), np.int16)

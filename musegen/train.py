@@ -219,12 +219,13 @@ def fitted(preset: Preset, data: Windows, init: Bundle | None) -> Preset:
 
 def take(data: Windows, training: Training, seed: int, step: int, device: str) -> Batch:
     """This process's slice of a step's batch."""
-    arrays = data.batch(step, training.batch * distributed.world(), seed, training.transpose)
+    how = (seed, training.transpose, training.balance)
+    arrays = data.batch(step, training.batch * distributed.world(), *how)
     mine = slice(distributed.rank(), None, distributed.world())
     x, style, shift = (torch.from_numpy(a[mine]).to(device) for a in arrays)
     given = None
     if training.chords:
-        index, _ = data.draw(step, len(arrays[0]), seed, training.transpose)
+        index, _ = data.draw(step, len(arrays[0]), *how)
         given = torch.from_numpy(data.chord_symbols(index, arrays[2])[mine]).to(device)
     return Batch(x, style, shift, given)
 

@@ -338,3 +338,37 @@ def test_doctor_says_what_is_missing(cli, monkeypatch: pytest.MonkeyPatch) -> No
     done = cli("doctor")
     assert "muspy missing" in done.out
     assert "all is well" not in done.out
+
+
+# vary, blend, grid
+
+
+def test_vary_blend_and_grid_write_their_files(cli, tmp_path: Path) -> None:
+    a, b = SAMPLES / "ryan_fishers_hornpipe.mid", SAMPLES / "oneill_swallows_tail.mid"
+    model = ("--model", tiny.bundle(), "--seed", 1)
+    done = cli("vary", a, "-n", 2, "--amount", 0.2, "-o", tmp_path / "v", "--json", *model)
+    assert done.code == 0, done.err
+    files = [row["midi"] for row in json.loads(done.out)["files"]]
+    assert [Path(f).name for f in files] == [
+        f"ryan_fishers_hornpipe-variation-{i:02d}.mid" for i in (1, 2)
+    ]
+    done = cli("blend", a, b, "--weight", 0.3, "-o", tmp_path / "blend.mid", *model)
+    assert done.code == 0, done.err
+    assert midi.read(tmp_path / "blend.mid").recipe["weight"] == 0.3
+    done = cli("grid", a, b, b, a, "--size", 2, "-o", tmp_path / "g", "--png", *model)
+    assert done.code == 0, done.err
+    assert len(list((tmp_path / "g").glob("*.mid"))) == 4
+    assert len(list((tmp_path / "g").glob("*.png"))) == 4
+
+
+def test_options_that_a_model_does_not_take_are_named(cli, tmp_path: Path) -> None:
+    done = cli("generate", "--chords", "C G", "-o", tmp_path, "--model", tiny.bundle())
+    assert done.code == 2
+    assert "takes no --chords; it takes --" in done.err
+    done = cli("continue", SAMPLES / "oneill_swallows_tail.mid", "-o", tmp_path)
+    assert done.code == 4
+    assert "melody-2bar cannot continue, it can generate" in done.err
+    done = cli("interpolate", SAMPLES / "oneill_swallows_tail.mid", "-o", tmp_path)
+    assert done.code == 2
+    assert "give two music files A and B, or --seed-a and --seed-b" in done.err
+    assert not list(tmp_path.iterdir())

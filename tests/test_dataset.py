@@ -89,6 +89,15 @@ def test_every_window_comes_once_an_epoch(train: Windows, size: int) -> None:
     assert not np.array_equal(train.batch(0, size, 5)[0], train.batch(steps, size, 5)[0])
 
 
+def test_balanced_styles_come_as_often(train: Windows) -> None:
+    drawn = np.concatenate([train.draw(s, 64, 0, balance=True)[0] for s in range(40)])
+    share = np.bincount(train.style[drawn], minlength=len(train.styles)) / len(drawn)
+    assert abs(share - 1 / len(train.styles)).max() < 0.05
+    assert set(drawn) == set(range(len(train)))
+    plain = np.bincount(train.style, minlength=len(train.styles)) / len(train)
+    assert abs(plain - 1 / len(train.styles)).max() > 0.1
+
+
 def test_windows_left_over_come_in_another_epoch(train: Windows) -> None:
     size = len(train) // 2 + 1
     seen = {x.tobytes() for step in range(30) for x in train.batch(step, size, 5)[0]}

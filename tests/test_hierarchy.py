@@ -53,6 +53,11 @@ def symbols(seed: int = 1) -> torch.Tensor:
     return torch.randint(VOCAB, (BATCH, BARS * STEPS), generator=generator(seed))
 
 
+def trio(seed: int = 1) -> torch.Tensor:
+    """Symbols of two voices, of 11 and of 7."""
+    return torch.stack([symbols(seed), symbols(seed + 9) % 7], dim=1)
+
+
 def latents(seed: int = 2) -> torch.Tensor:
     return torch.randn(BATCH, LATENT, generator=generator(seed))
 
@@ -163,3 +168,95 @@ def test_published_models_have_the_published_number_of_parameters(
         p.numel() for key, p in model.named_parameters() if p.requires_grad and "bias_hh" not in key
     )
     assert count / 1e6 == pytest.approx(millions, abs=0.1)
+
+
+# The language model above segments, and several voices
+
+VOICES = WHOLE | {"vocab": (VOCAB, 7)} | CONFIGS["views, bars"] | {"embedding": 3}
+ALONE = {
+    "conductor": (64,),
+    "decoder": (7,),
+    "readout": "steps",
+    "view": 4,
+    "encode_segments": True,
+    "unconditional": True,
+    "recall": 2,
+    "styles": ("a", "b"),
+}
+
+
+def alone(**more: Any) -> MusicVAE:
+    torch.manual_seed(0)
+    model = MusicVAE(MusicVAEConfig(**(WHOLE | ALONE | more)))
+    for p in model.parameters():
+        torch.nn.init.normal_(p, std=0.3)
+    return model.eval()
+
+
+@torch.no_grad()
+def test_a_segment_is_told_of_those_before_it_only() -> None:
+    model, x, style = alone(), symbols(), torch.zeros(BATCH, dtype=torch.long)
+    told = model.alone(x, style).unflatten(0, (BATCH, BARS))
+    for u in range(BARS):
+        other = x.clone()
+        other[:, u * STEPS : (u + 1) * STEPS] = 3
+        changed = (model.alone(other, style).unflatten(0, (BATCH, BARS)) - told).abs().amax((0, 2))
+        assert (changed[: u + 1] < 1e-6).all()
+        assert (changed[u + 1 :] > 1e-4).all()
+
+
+@torch.no_grad()
+def test_improvised_music_is_likeliest_after_its_own_past() -> None:
+    """Without temperature each symbol is the likeliest given the segments that were drawn."""
+    model, style = alone(), torch.tensor([0, 1, 1])
+    x = model.improvise(style, generator(), temperature=0)
+    assert x.shape == (BATCH, BARS * STEPS)
+    assert torch.equal(model.predict(model.alone(x, style), x)[0].argmax(-1), x)
+
+
+@torch.no_grad()
+def test_voices_are_written_apart_and_encoded_together() -> None:
+    torch.manual_seed(0)
+    model = MusicVAE(MusicVAEConfig(**VOICES)).eval()
+    for p in model.parameters():
+        torch.nn.init.normal_(p, std=0.4)
+    x, z = trio(), latents()
+    first, second = model(z, x)
+    assert first.shape == (BATCH, BARS * STEPS, VOCAB)
+    assert second.shape == (BATCH, BARS * STEPS, 7)
+    other = x.clone()
+    other[:, 1] = (other[:, 1] + 1) % 7
+    assert torch.equal(model(z, other)[0], first)  # a voice does not hear the other
+    assert not torch.equal(model(z, other)[1], second)
+    assert not torch.equal(model.encode(other)[0], model.encode(x)[0])
+    drawn = model.decode(z, generator(), temperature=0)
+    assert drawn.shape == x.shape
+    for voice, logits in enumerate(model(z, drawn)):
+        assert torch.equal(logits.argmax(-1), drawn[:, voice])
+
+
+@torch.no_grad()
+def test_a_trio_improvises_in_all_voices() -> None:
+    model = alone(vocab=(VOCAB, 7))
+    x = model.improvise(torch.tensor([0, 1]), generator(), temperature=0)
+    assert x.shape == (2, 2, BARS * STEPS)
+    logits = model.predict(model.alone(x, torch.tensor([0, 1])), x)
+    for voice, one in enumerate(logits):
+        assert torch.equal(one.argmax(-1), x[:, voice])
+
+
+@torch.no_grad()
+def test_a_hierarchy_begins_with_the_weights_of_a_segment() -> None:
+    """The gist of a segment is the flat model's mean, and what is written is written alike."""
+    big = alone(conductor=(5,), context=64)
+    flat = MusicVAE(big.config.part).eval()
+    for p in flat.parameters():
+        torch.nn.init.normal_(p, std=0.3)
+    big.adopt(flat)
+    x = symbols()
+    pieces = x.reshape(BATCH * BARS, STEPS)
+    mean, _ = flat.encode(pieces)
+    torch.testing.assert_close(big.gists(x).flatten(0, 1), mean)
+    torch.testing.assert_close(
+        big.predict(mean, x)[0].reshape(BATCH * BARS, STEPS, -1), flat(mean, pieces)[0]
+    )

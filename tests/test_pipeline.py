@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 import tiny
@@ -14,7 +16,9 @@ from musegen.errors import InputError, ModelError, NothingGeneratedError
 from musegen.midi import read, to_bytes
 from musegen.pipeline import timeline
 from musegen.pipeline.musicvae import MusicVAEPipeline
+from musegen.representations.drums import Drums
 from musegen.representations.events import Melody
+from musegen.representations.trio import Trio
 from musegen.sampling import slerp
 from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Score, Track
 
@@ -378,3 +382,120 @@ def test_even_pace_between_equal_melodies_and_over_two_steps() -> None:
     assert len(pipeline().interpolate(A, B, steps=2, seed=1)) == 2
     with pytest.raises(ValueError, match="pace must be"):
         pipeline().interpolate(A, B, seed=1, pace="fast")
+
+
+# vary, blend, grid; drums and trios
+
+
+@cache
+def others(kind: str) -> MusicVAEPipeline:
+    """Pipelines of small random models of drums and of trios."""
+    made = {
+        "drums": (Drums(2), {"vocab": (512,)}),
+        "trio": (Trio(2), {"vocab": (90, 90, 512)}),
+        "long": (Melody(4), LONG),
+    }
+    representation, more = made[kind]
+    model = tiny.network(tiny.config(**more), spread=0.2)
+    where = pretrained.save(tiny.FOLDER / f"tiny-{kind}", model, representation, tiny.INFO)
+    return MusicVAEPipeline(pretrained.load(where))
+
+
+LONG = {
+    "steps": 64,
+    "segments": 2,
+    "conductor": (16,),
+    "context": 32,
+    "encode_segments": True,
+    "recall": 1,
+}
+LOOP = Score(
+    (
+        Track([(480 * i, 60, 36 + 2 * (i % 2), 90) for i in range(8)], is_drum=True),
+        Track([(960 * i, 900, 36 + i, 80) for i in range(4)], 33, name="Bass"),
+        Track([(240 * i, 240, 60 + i, 80) for i in range(16)], 80, name="Lead"),
+    )
+)
+
+
+@pytest.mark.parametrize("kind", ["drums", "trio", "long"])
+def test_every_kind_has_every_verb(kind: str) -> None:
+    p = others(kind)
+    tracks = {"drums": 1, "trio": 3, "long": 1}[kind]
+    made = p.generate(2, seed=1, bars=6)
+    assert [len(s.tracks) for s in made] == [tracks] * 2
+    assert {s.length for s in made} == {6 * BAR}
+    steps = p.interpolate(LOOP, made[0], steps=3, seed=1)
+    taken = {"drums": [0], "trio": [2, 1, 0], "long": [2]}[kind]
+    for mine, theirs in zip(steps[0].tracks, (LOOP.tracks[i] for i in taken), strict=True):
+        first = mine.notes[mine.notes[:, ONSET] < 2 * BAR]
+        assert np.array_equal(first, theirs.notes)
+    again, figures = p.reconstruct(LOOP, seed=1)
+    assert again.length == 2 * BAR
+    assert 0 <= figures["accuracy"] <= 1
+    assert p.verbs() == ("generate", "reconstruct", "interpolate", "grid", "vary", "blend")
+
+
+def test_drums_are_wanted_where_drums_are_known() -> None:
+    with pytest.raises(InputError, match="has no drums"):
+        others("drums").reconstruct(A, seed=0)
+    said, say = heard()
+    others("drums").reconstruct(LOOP, seed=0, say=say)
+    assert said == ["input: took the drums, left out 2 other tracks"]
+    said, say = heard()
+    others("trio").reconstruct(A, seed=0, say=say)
+    assert said == ["input: has no bass and no drums"]
+
+
+def test_variations_are_different_and_the_nearest_comes_first() -> None:
+    p = pipeline()
+    made = p.vary(A, 4, seed=3, amount=0.5)
+    assert len({to_bytes(s) for s in made}) == 4
+    original = Melody(4).encode(A)
+    changes = [int((Melody(4).encode(s) != original).sum()) for s in made]
+    assert changes == sorted(changes)
+    assert changes[0] > 0
+    assert {s.tracks[0].program for s in made} == {40}
+    assert {s.tempos for s in made} == {A.tempos}
+    assert {v for s in made for v in notes(s)[:, VELOCITY]} == {50}
+    assert [to_bytes(s) for s in p.vary(A, 4, seed=3, amount=0.5)] == [to_bytes(s) for s in made]
+
+
+def test_an_amount_of_0_is_the_reconstruction() -> None:
+    p = pipeline()
+    again, _ = p.reconstruct(A, seed=0)
+    (made,) = p.vary(A, 1, seed=0, amount=0)
+    assert np.array_equal(notes(made)[:, :3], notes(again)[:, :3])
+
+
+def test_a_blend_has_ends_as_written_and_the_interpolation_between() -> None:
+    p = pipeline()
+    assert np.array_equal(notes(p.blend(B, A, seed=0, weight=0)), notes(B))
+    longer = notes(p.blend(A, B, seed=0, weight=1))
+    assert np.array_equal(longer, notes(B))
+    middle = p.blend(A, B, seed=0, weight=0.5)
+    walk = p.interpolate(A, B, steps=3, seed=0, pace="linear")
+    assert np.array_equal(notes(middle)[:, :3], notes(walk[1])[:, :3])
+    assert middle.tempos == ((0, 120.0),)
+    with pytest.raises(ValueError, match="weight must be from 0 to 1"):
+        p.blend(A, B, seed=0, weight=1.5)
+
+
+def test_a_grid_has_its_corners_as_written() -> None:
+    p = pipeline()
+    made = p.grid((A, B, B, A), size=3, seed=0)
+    assert len(made) == 9
+    for place, corner in ((2, B), (6, B)):
+        assert np.array_equal(notes(made[place]), notes(corner))
+    assert np.array_equal(notes(made[0])[: len(A.tracks[0])], notes(A))
+    side = p.interpolate(A, B, steps=3, seed=0, pace="linear")
+    assert np.array_equal(notes(made[1])[:, :3], notes(side[1])[:, :3])
+    with pytest.raises(ValueError, match="at least 2 rows"):
+        p.grid((A, B, B, A), size=1, seed=0)
+
+
+def test_what_a_family_lacks_is_said() -> None:
+    with pytest.raises(ModelError, match="tiny cannot continue, it can generate, recon"):
+        pipeline().continue_(A)
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = pipeline().nonsense

@@ -12,7 +12,7 @@ from torch.distributions import Normal, kl_divergence
 
 from musegen.models.musicvae import MusicVAE
 from musegen.objectives import Batch
-from musegen.objectives.variational import ELBO, gaussian_kl, inverse_sigmoid
+from musegen.objectives.variational import ELBO, cross_entropy, gaussian_kl, inverse_sigmoid, mixed
 
 
 def batch(seed: int = 1) -> Batch:
@@ -170,3 +170,39 @@ def test_a_decoder_that_knows_the_answer_is_always_right() -> None:
     found = ELBO().held_out(model, Batch(x, x[:, 0] * 0, x[:, 0] * 0), generator())
     assert [float(found[k]) for k in ("teacher", "sampled", "sampled_mean")] == [1.0] * 3
     assert float(found["ce"]) == pytest.approx(0.0, abs=1e-4)
+
+
+# Mixed windows
+
+
+def mixed_once(x: torch.Tensor, vocab: tuple[int, ...], share: float = 1.0) -> torch.Tensor:
+    return mixed(x, vocab, share, 0.25, generator(1))
+
+
+def test_drums_are_mixed_by_class_and_turned_by_beats() -> None:
+    x = torch.randint(512, (8, 32), generator=generator(3))
+    made = mixed_once(x, (512,))
+    assert torch.equal(made[:2], x[:2])  # the language model's part
+    for row in made[2:]:
+        for bit in range(9):
+            line = (row >> bit) & 1
+            turned = [torch.roll((y >> bit) & 1, 4 * k) for y in x for k in range(8)]
+            assert any(torch.equal(line, t) for t in turned)
+    assert torch.equal(mixed_once(x, (512,), 0.0), x)
+
+
+def test_voices_of_a_trio_come_from_other_windows() -> None:
+    x = torch.stack([torch.full((3, 16), i) for i in range(8)])
+    x[:, 2] = 0
+    made = mixed_once(x, (90, 90, 512))
+    assert torch.equal(made[:, 0], x[:, 0])
+    assert {int(v) for v in made[:, 1].flatten()} <= set(range(8))
+    assert not torch.equal(made[2:, 1], x[2:, 1])
+    assert torch.equal(made[:2], x[:2])
+
+
+def test_cross_entropy_sums_over_voices_and_steps() -> None:
+    logits = [torch.zeros(2, 5, 4), torch.zeros(2, 5, 8)]
+    x = torch.zeros(2, 2, 5, dtype=torch.long)
+    expected = 5 * (math.log(4) + math.log(8))
+    assert cross_entropy(logits, x).tolist() == pytest.approx([expected] * 2)

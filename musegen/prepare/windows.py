@@ -8,7 +8,6 @@ times in steps from its start. A note belongs where it begins and is cut at the 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,8 +24,8 @@ from musegen.representations.events import HIGHEST, LOWEST, STEPS_PER_QUARTER, m
 from musegen.representations.tracks import TRACK, TRACKSETS, gather, to_steps
 from musegen.representations.trio import TRIO
 from musegen.representations.tuples import PPQ as TUPLES_PPQ
-from musegen.score import DURATION, ONSET, PITCH, Notes, Score, Track
-from musegen.segment import bar_runs, pick_melody, step_runs, windows
+from musegen.score import DURATION, ONSET, PITCH, Notes, Score
+from musegen.segment import bar_runs, pick_melody, step_runs, trio_tracks, windows
 
 Runs = list[tuple[Notes, int]]
 SKETCH = 256  # hashes that stand for the shapes of a song, the smallest of them
@@ -233,24 +232,15 @@ def _drum_runs(score: Score, settings: Settings) -> Runs:
 
 
 def _trio_runs(score: Score, settings: Settings) -> Runs:
-    """Melody, bass and drums: the likeliest melody, and as bass the track that plays most of those
-    with a bass's program or name, or else the lowest of the other tracks.
+    """Melody, bass and drums, as `musegen.segment.trio_tracks` finds them; songs may lack as many
+    of them as windows may.
     """
-    melody = pick_melody(score).index
-    others = [t for i, t in enumerate(score.tracks) if i != melody and not t.is_drum and len(t)]
-    basses = [t for t in others if 32 <= t.program < 40 or re.search("bass", t.name.lower())]
-    if not others:
-        raise ValueError("has no bass")
-
-    def likely(track: Track) -> float:
-        return len(track) if basses else -float(track.notes[:, PITCH].mean())
-
-    bass = max(basses or others, key=likely)
-    if not any(t.is_drum and len(t) for t in score.tracks):
-        raise ValueError("has no drums")
-    parts = [(score.tracks[melody].notes, 0), (bass.notes, 1)]
-    parts += [(t.notes, 2) for t in score.tracks if t.is_drum]
-    notes = np.concatenate([np.insert(notes, TRACK, i, axis=1) for notes, i in parts])
+    parts = trio_tracks(score).tracks
+    lacking = [track.name.lower() for track in parts if not len(track)]
+    least = KINDS["trio"].min_tracks if settings.min_tracks is None else settings.min_tracks
+    if len(parts) - len(lacking) < least:
+        raise ValueError(f"has no {lacking[0]}")
+    notes = np.concatenate([np.insert(t.notes, TRACK, i, axis=1) for i, t in enumerate(parts)])
     return _on_grid(score, notes, settings, lines=2)
 
 

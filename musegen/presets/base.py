@@ -38,6 +38,8 @@ class Training:
         ema: decay of the averaged weights that are validated and kept; 0 for the last weights.
         patience: validations without a better loss after which training stops; 0 for never.
         transpose: semitones that each window is moved up or down by at most.
+        balance: draw windows of each style (corpus) as often, however many it has; else all
+            windows once an epoch.
         precision: "bf16" or "fp32"; "auto" takes bf16 where the device is faster with it. Phases
             with penalties on gradients always run in float32.
         chords: tell the network the chord symbols of each beat (data prepared with --chords).
@@ -58,6 +60,7 @@ class Training:
     ema: float = 0.0
     patience: int = 0
     transpose: int = 0
+    balance: bool = False
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     chords: bool = False
     compile: bool = False

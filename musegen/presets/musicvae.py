@@ -194,8 +194,8 @@ def trio_4bar_small() -> Preset:
             recall=2,
         ),
         Trio(4),
-        ELBO(beta=0.1, beta_rate=0.998, input_dropout=0.3, unconditional=0.25, mix=0.5),
-        Training(3000, 32, lr=2e-3, warmup=100, ema=0.995, weight_decay=0.05, transpose=6),
+        ELBO(beta=0.1, beta_rate=0.999, input_dropout=0.3, unconditional=0.25, mix=0.5),
+        Training(2600, 32, lr=2e-3, warmup=100, ema=0.995, transpose=6, balance=True),
     )
 
 
