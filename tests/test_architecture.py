@@ -35,8 +35,9 @@ objectives objectives.variational objectives.adversarial objectives.recurrent
 objectives.diffusion
 presets.base presets.musicvae presets.crnngan presets.musegan presets.diffusion presets
 cards pretrained distributed runs optimisation train plot.lanes plot
-pipeline.base pipeline.canvas pipeline.diffusion pipeline.roles pipeline.musegan pipeline.latent pipeline.musicvae pipeline.crnngan pipeline
-evaluate.report evaluate.features evaluate.musicvae evaluate.crnngan evaluate
+pipeline.base pipeline.canvas pipeline.painting pipeline.diffusion
+pipeline.roles pipeline.musegan pipeline.latent pipeline.musicvae pipeline.crnngan pipeline
+evaluate.report evaluate.features evaluate.musicvae evaluate.crnngan evaluate.musegan evaluate
 cli cli.common cli.music cli.edit cli.training cli.data cli.look cli.main __main__
 """.split()  # noqa: SIM905
 # Conveniences of Score: loaded when called, and never by importing score.

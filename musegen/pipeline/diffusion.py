@@ -1,0 +1,329 @@
+"""The verbs of piano roll diffusion. Most are one: fill free cells, keep the rest."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from musegen.errors import InputError, ModelError, MusegenError, NothingGeneratedError
+from musegen.pipeline.base import Say
+from musegen.pipeline.canvas import BAR, BEATS, LONGEST, Canvas, region
+from musegen.pipeline.painting import (
+    Drawing,
+    Painter,
+    Report,
+    bar_range,
+    pitch_range,
+    quiet,
+    told_of,
+)
+from musegen.samplers import Plan
+from musegen.sampling import slerp
+from musegen.score import Score, Track
+
+_log = logging.getLogger("musegen")
+PPQ = 480
+
+
+class DiffusionPipeline(Painter):
+    """Melody and piano, made, filled and changed by a denoiser of piano rolls.
+
+    Chords are told as on a lead sheet, "C G Am F", one for a bar, again from the beginning when
+    there are too few; by default they are those of the file, where it has some.
+    """
+
+    def generate(
+        self,
+        n: int = 1,
+        *,
+        seed: int,
+        bars: int | None = None,
+        tempo: float = 90.0,
+        steps: int = 25,
+        sampler: str = "ddpm",
+        eta: float = 0.0,
+        guidance: float = 1.0,
+        resample: int = 2,
+        chords: str = "",
+        report: Report = quiet,
+    ) -> list[Score]:
+        """New music.
+
+        Args:
+            n: how many.
+            seed: same seed, same music.
+            bars: length, the model's own by default; longer ones grow by half a window.
+            tempo: quarter notes a minute.
+            steps: looks of the network; more are slower and better.
+            sampler: "ddpm", "ddim", "dpm++2m" or "heun".
+            eta: noise that "ddim" adds, 0 to 1.
+            guidance: how strictly chords are followed: 1 as learned, 0 not at all.
+            resample: times that each step is made where music is kept, for it to fit.
+            chords: see the class.
+            report: told how many of how many steps are done.
+
+        Raises:
+            InputError: chords that cannot be read.
+            ModelError: options that cannot be.
+            MusegenError: more than memory allows.
+            NothingGeneratedError: nothing but silence.
+        """
+        bars = bars or self.window
+        if not 1 <= bars <= LONGEST or not 1 <= n <= 10_000:
+            raise MusegenError(f"cannot make {n} pieces of {bars} bars; at most {LONGEST} bars")
+        parts = self.representation.trackset.parts
+        empty = tuple(Track(program=p.program, name=p.name) for p in parts)
+        score = Score(empty, PPQ, ((0, tempo),), length=bars * BEATS * PPQ)
+        none = tuple(np.ones(0, np.bool_) for _ in parts)
+        roll = replace(self.representation, bars=bars)
+        blank = Canvas(score, 0, bars, tuple(range(len(parts))), roll, none)
+        how = Drawing(steps, sampler, eta, guidance, resample)
+        made = self._fill(blank, region(blank), n, "generate", seed, "", how, chords, report)
+        if not all(any(len(t) for t in s.tracks) for s in made):
+            raise NothingGeneratedError("nothing but silence came; try another seed")
+        return made
+
+    def continue_(
+        self,
+        score: Score,
+        n: int = 1,
+        *,
+        seed: int,
+        bars: int = 4,
+        track: str | int | None = None,
+        name: str = "the music",
+        say: Say = _log.info,
+        steps: int = 25,
+        sampler: str = "ddpm",
+        eta: float = 0.0,
+        guidance: float = 1.0,
+        resample: int = 2,
+        chords: str = "",
+        report: Report = quiet,
+    ) -> list[Score]:
+        """What may follow a piece: the piece as written, and `bars` bars of all parts behind it.
+
+        Raises:
+            InputError: no notes, or it does not end in 4/4.
+        """
+        if bars < 1:
+            raise MusegenError("cannot continue by less than a bar; give bars from 1 up")
+        page = self._page(score, track, name, say, bars)
+        chosen = region(page, bars=(page.bars - bars + 1, page.bars))
+        how = Drawing(steps, sampler, eta, guidance, resample)
+        return self._fill(page, chosen, n, "continue", seed, name, how, chords, report)
+
+    def inpaint(
+        self,
+        score: Score,
+        n: int = 1,
+        *,
+        seed: int,
+        bars: str | tuple[int, int] | None = None,
+        pitch: str | tuple[int, int] | None = None,
+        part: str | None = None,
+        track: str | int | None = None,
+        name: str = "the music",
+        say: Say = _log.info,
+        steps: int = 25,
+        sampler: str = "ddpm",
+        eta: float = 0.0,
+        guidance: float = 1.0,
+        resample: int = 2,
+        chords: str = "",
+        report: Report = quiet,
+    ) -> list[Score]:
+        """The piece with a part of it made anew; notes that begin outside are kept exactly.
+
+        Args:
+            score: the piece.
+            n: how many versions.
+            seed: same seed, same music.
+            bars: which, from 1 on, as "5-6" or a pair.
+            pitch: which, as "C3-C5" (middle C is C4) or a pair of MIDI pitches.
+            part: "melody" or "piano" alone.
+            track: which track of the piece is the melody.
+            name: what to call the piece in errors.
+            say: is told what was taken.
+            steps: these and the following as of `generate`.
+            sampler: see there.
+            eta: see there.
+            guidance: see there.
+            resample: see there.
+            chords: see there.
+            report: see there.
+
+        Raises:
+            InputError: bars or pitches that are not there, or nothing chosen.
+        """
+        page = self._page(score, track, name, say)
+        chosen = region(
+            page,
+            bars=bar_range(bars) if isinstance(bars, str) else bars,
+            pitches=pitch_range(pitch) if isinstance(pitch, str) else pitch,
+            parts=self._part(part),
+        )
+        how = Drawing(steps, sampler, eta, guidance, resample)
+        return self._fill(page, chosen, n, "inpaint", seed, name, how, chords, report)
+
+    def accompany(
+        self,
+        score: Score,
+        n: int = 1,
+        *,
+        seed: int,
+        track: str | int | None = None,
+        name: str = "the melody",
+        say: Say = _log.info,
+        steps: int = 25,
+        sampler: str = "ddpm",
+        eta: float = 0.0,
+        guidance: float = 1.0,
+        resample: int = 2,
+        chords: str = "",
+        report: Report = quiet,
+    ) -> list[Score]:
+        """A piano below a melody. The melody is kept exactly; other pitched tracks give way.
+
+        Raises:
+            InputError: no melody, or no bars of four quarters.
+            ModelError: the model has one part only.
+        """
+        if len(self.representation.trackset) < 2:
+            raise ModelError(f"{self.bundle.name} knows no parts; try inpaint with pitches")
+        page = self._page(score, track, name, say)
+        if 0 not in page.parts:
+            page = replace(page, parts=tuple(min(p, 0) for p in page.parts))
+        chosen = region(page, parts=(1,))
+        how = Drawing(steps, sampler, eta, guidance, resample)
+        return self._fill(page, chosen, n, "accompany", seed, name, how, chords, report)
+
+    def vary(
+        self,
+        score: Score,
+        n: int = 1,
+        *,
+        seed: int,
+        amount: float = 0.5,
+        track: str | int | None = None,
+        name: str = "the music",
+        say: Say = _log.info,
+        steps: int = 25,
+        sampler: str = "ddpm",
+        eta: float = 0.0,
+        guidance: float = 1.0,
+        chords: str = "",
+        report: Report = quiet,
+    ) -> list[Score]:
+        """The piece noised by `amount` (0 as it is, 1 forgotten) of all levels and cleaned again.
+
+        Raises:
+            InputError: nothing to vary, or an amount that cannot be.
+        """
+        if not 0 <= amount <= 1:
+            raise InputError("amount", f"goes from 0 (as it is) to 1 (forgotten), not {amount:g}")
+        how = Drawing(steps, sampler, eta, guidance)
+        page = self._page(score, track, name, say)
+        recipe = self._recipe("vary", seed, input=name, amount=amount, **told_of(how))
+        if not amount:
+            return [replace(score, recipe=recipe | {"index": i}) for i in range(n)]
+        x, given = self._cells(page), self._told(page, chords)
+        generator = torch.Generator().manual_seed(seed)
+        out = np.repeat(x[None], n, axis=0)
+        starts = range(0, x.shape[1], self.window * BAR)
+        for i, start in enumerate(starts):
+            at = slice(start, start + self.window * BAR)
+            part = torch.from_numpy(out[:, :, at])
+            noisy, level = self.model.noised(part, amount, generator)
+            told = self._given(given, start, n)
+            done = i * how.steps
+            out[:, :, at] = self.model.decode(
+                noisy,
+                generator,
+                told,
+                plan=how.plan(),
+                guidance=how.guidance,
+                start=level,
+                report=lambda k, _, done=done: report(done + k, len(starts) * how.steps),
+            ).numpy()
+        page, free = page.selecting(region(page))
+        return [
+            page.paint(row[:, : page.steps], free, recipe | {"index": i})
+            for i, row in enumerate(out)
+        ]
+
+    def reconstruct(
+        self,
+        score: Score,
+        *,
+        seed: int = 0,
+        steps: int = 50,
+        track: str | int | None = None,
+        name: str = "the music",
+        say: Say = _log.info,
+    ) -> Score:
+        """The piece's first window through the latent of DDIM and back."""
+        z, page = self._latent(score, seed, steps, track, name, say)
+        x = self.model.decode(z, torch.Generator().manual_seed(seed), plan=Plan(steps))
+        return self._made(page, x[0], self._recipe("reconstruct", seed, input=name))
+
+    def interpolate(
+        self,
+        a: Score,
+        b: Score,
+        *,
+        seed: int = 0,
+        steps: int = 8,
+        looks: int = 50,
+        tracks: tuple[str | None, str | None] = (None, None),
+        names: tuple[str, str] = ("A", "B"),
+        say: Say = _log.info,
+    ) -> list[Score]:
+        """Music on the way from one piece's first window to another's, by slerp of the noise that
+        DDIM makes them from. The first and the last are the pieces as written.
+        `looks` are those of the network on each way, `steps` the pieces.
+
+        Raises:
+            ValueError: fewer than 2 pieces.
+            InputError: a piece without notes or bars of four quarters.
+        """
+        if steps < 2:
+            raise ValueError("an interpolation needs at least 2 steps: its two ends")
+        ends = [
+            self._latent(s, seed, looks, track, name, say)
+            for s, track, name in zip((a, b), tracks, names, strict=True)
+        ]
+        first, last = (z.flatten(1) for z, _ in ends)
+        way = slerp(first, last, torch.linspace(0, 1, steps)[1:-1])
+        middle = way.reshape(-1, *ends[0][0].shape[1:])
+        x = self.model.decode(middle, torch.Generator().manual_seed(seed), plan=Plan(looks))
+        recipe = self._recipe("interpolate", seed, a=names[0], b=names[1])
+        made = [self._made(ends[0][1], row, recipe | {"index": i + 1}) for i, row in enumerate(x)]
+        return [
+            self._written(ends[0][1], recipe | {"index": 0}),
+            *made,
+            self._written(ends[1][1], recipe | {"index": steps - 1}),
+        ]
+
+    def _latent(
+        self, score: Score, seed: int, steps: int, track: Any, name: str, say: Say
+    ) -> tuple[torch.Tensor, Canvas]:
+        page = self._page(score, track, name, say)
+        x = torch.from_numpy(self._cells(page)[None, :, : self.window * BAR])
+        generator = torch.Generator().manual_seed(seed)
+        return self.model.encode(x, generator, plan=Plan(steps)), page
+
+    def _made(self, page: Canvas, x: torch.Tensor, recipe: dict[str, Any]) -> Score:
+        """A window by itself, at the tempo of a page."""
+        score = self.representation.decode(x.numpy())
+        tempo = next(q for t, q in reversed(page.score.tempos) if t <= page.start)
+        return replace(score, tempos=((0, tempo),), recipe=recipe)
+
+    def _written(self, page: Canvas, recipe: dict[str, Any]) -> Score:
+        """The first window of a page, note by note as it is."""
+        end = page.start + self.window * BEATS * page.score.ppq
+        return replace(page.score.clip(page.start, end), recipe=recipe)
