@@ -3,29 +3,45 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from musegen.corpora import CORPORA
 
-WEAK = """\
-- Bars of four quarters on a grid of 16ths: triplets are rounded, 3/4 and 6/8 are refused.
-- One note at a time, pitches 21 to 108, no dynamics: decoded notes all have one velocity.
-- It knows the kinds of music that it was trained on, and nothing else.
-- The latent keeps far more than N(0, I) holds, so latents drawn from N(0, I) make poor music (see
-  that column); `generate` draws melodies from the decoder's own language model and encodes them."""
+GRID = "Bars of four quarters on a grid of 16ths: triplets are rounded, 3/4 and 6/8 are refused."
+TASTE = "It knows the kinds of music that it was trained on, and nothing else."
+PRIOR = (
+    "The latent keeps far more than N(0, I) holds, so latents drawn from N(0, I) make poor music "
+    "(see that column); `generate` draws from the decoder's own language model and encodes that."
+)
+# What music of each representation is weak in.
+WEAK = {
+    "Melody": (
+        GRID,
+        "One note at a time, pitches 21 to 108, no dynamics: decoded notes all have one velocity.",
+        TASTE,
+        PRIOR,
+    ),
+    "Drums": (GRID, "Nine drums, no dynamics: decoded hits all have one velocity.", TASTE, PRIOR),
+    "Trio": (
+        GRID,
+        "One note at a time in melody and bass, nine drums, no dynamics, no chords.",
+        TASTE,
+        PRIOR,
+    ),
+}
 
 
-def training_info(data: Path, run: Path, preset: str) -> dict[str, Any]:
-    """What a run knows of itself: preset, data and its best held-out figures."""
+def training_info(data: Path, run: Path, preset: str, verbs: Sequence[str]) -> dict[str, Any]:
+    """What a run knows of itself: preset, what it can do, data and its best held-out figures."""
     manifest = json.loads((data / "manifest.json").read_text())
     rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     best = min(rows, key=lambda row: float(row["held_out"]["loss"]))
     sources = sorted({c for part in manifest["corpora"].values() for c in part})
     return {
         "preset": preset,
-        "verbs": ["generate", "interpolate", "reconstruct"],
+        "verbs": list(verbs),
         "steps": best["step"],
         "windows": manifest["windows"],
         "songs": manifest["songs"],
@@ -36,22 +52,32 @@ def training_info(data: Path, run: Path, preset: str) -> dict[str, Any]:
     }
 
 
-def card(info: Mapping[str, Any]) -> str:
-    """A card in Markdown from a bundle's info, with the table of `musegen evaluate` if there."""
+def card(family: str, kind: str, info: Mapping[str, Any]) -> str:
+    """A card in Markdown from a bundle's info, with the table of `musegen evaluate` if there.
+
+    Args:
+        family: the networks' family.
+        kind: the class of the representation.
+        info: of the bundle; its "about" and "weak" (Markdown) go before what is known of
+            the kind.
+    """
+    known = "\n".join(f"- {line}" for line in WEAK.get(kind, (TASTE,)))
+    weak = info.get("weak", known)
     rows = "\n".join(
         f"- **{name}**: {source}; licence: {info['data_licences'][name]}"
         for name, source in info["corpora"].items()
     )
     figures = "\n".join(f"| {name} | {value:g} |" for name, value in info["held_out"].items())
     windows, songs = info["windows"], info["songs"]
-    about = info.get("about", "MusicVAE for melodies")
+    about = info.get("about", f"A {family} of {kind.lower()}")
     table = "Not measured yet: `musegen evaluate PATH --data PREPARED --card`."
     if "evaluation" in info:
         table = "\n".join(["```", *info["evaluation"], "```"])
     return f"""# A musegen bundle
 
-{about}, preset `{info["preset"]}`, {info["steps"]} steps. Load it with
-`musegen.load("PATH")`, or `musegen generate --model PATH`. The weights are MIT licensed.
+{about}, preset `{info["preset"]}`, {info["steps"]} steps. It can
+{", ".join(info["verbs"])}. Load it with `musegen.load("PATH")`, or
+`musegen generate --model PATH`. The weights are MIT licensed.
 
 ## Trained on
 
@@ -73,5 +99,5 @@ windows were cut, variants of a tune on one side.
 
 ## Where it is weak
 
-{info.get("weak", WEAK)}
+{weak}
 """

@@ -178,7 +178,11 @@ def save(
         "info": dict(info),
     }
     write_atomic(folder / "model.safetensors", data, force=force)
-    write_atomic(folder / "README.md", card(info).encode(), force=force)
+    write_atomic(
+        folder / "README.md",
+        card(config["family"], type(representation).__name__, info).encode(),
+        force=force,
+    )
     text = json.dumps(config, indent=1) + "\n"
     write_atomic(folder / "config.json", text.encode(), force=force)
     return folder
@@ -192,4 +196,5 @@ def describe(name: str | Path, info: Mapping[str, Any]) -> None:
     config = read_config(folder) | {"info": dict(info)}
     text = json.dumps(config, indent=1) + "\n"
     write_atomic(folder / "config.json", text.encode(), force=True)
-    write_atomic(folder / "README.md", card(info).encode(), force=True)
+    told = card(config["family"], config["representation"]["kind"], info)
+    write_atomic(folder / "README.md", told.encode(), force=True)

@@ -94,7 +94,9 @@ def train(
     from musegen import train as loop
     from musegen.cards import training_info
     from musegen.config import ConfigError, override
+    from musegen.models import family
     from musegen.optimisation import set_up_cpu
+    from musegen.pipeline import PIPELINES
 
     try:
         wanted = override(presets.preset(preset), assignments)
@@ -125,7 +127,8 @@ def train(
             writer.close()
         if not first:
             return
-    info = training_info(Path(folder), Path(out), preset)
+    verbs = PIPELINES[family(wanted.model)].verbs()
+    info = training_info(Path(folder), Path(out), preset, verbs)
     bundle = pretrained.save(Path(out) / "bundle", model, wanted.representation, info, force=True)
     talk.result(
         "train",
