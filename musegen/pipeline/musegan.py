@@ -254,6 +254,23 @@ class MuseGANPipeline(Pipeline):
             out[:, :, start + known : start + size * bar] = best[:, :, known:]
         return out[:, :, :total]
 
+    def rolls(
+        self,
+        n: int,
+        *,
+        seed: int,
+        temperature: float = 0.0,
+        threshold: PerTrack | None = None,
+        given: NDArray[np.int8] | None = None,
+    ) -> Roll:
+        """Phrases as the model has them, uint8 [n, channels, steps, pitches]; tracks that are
+        `given` (int8 of that shape) have cells of 0 and 1, all others -1.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        z = self.model.prior(n, generator)
+        told = None if given is None else torch.from_numpy(given)
+        return self._decode(z, generator, temperature, threshold, told)
+
     def _of_seed(self, seed: int, bars: int | None) -> torch.Tensor:
         """Latents [phrases, z] of a seed, as `generate` has them."""
         generator = torch.Generator().manual_seed(seed)

@@ -1,0 +1,100 @@
+"""The report of a band: closed forms of its measures, and a whole one on the sample pieces."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+
+import numpy as np
+import pytest
+from test_band import ROLL, band
+from tiny import FOLDER, SAMPLES
+
+from musegen.dataset import Windows, load, settings_for
+from musegen.errors import InputError
+from musegen.evaluate import measure
+from musegen.evaluate.musegan import agree, evaluate, features, overlaps, told_apart
+from musegen.prepare import prepare
+
+RNG = np.random.default_rng(0)
+
+
+@cache
+def windows(part: str) -> Windows:
+    folder = FOLDER / "band-data"
+    if not folder.exists():
+        prepare([SAMPLES], folder, settings_for(ROLL), held_out=(0.3, 0.3), workers=0)
+    return load(folder, part)
+
+
+def test_overlap_is_intersection_over_union() -> None:
+    a = np.zeros((3, 1, 2, 4), np.uint8)
+    a[0, 0, 0] = 1
+    a[1, 0, :, 0] = 1
+    b = np.zeros((2, 1, 2, 4), np.uint8)
+    b[0, 0, 0, :2] = 1
+    b[1, 0, 1] = 1
+    assert overlaps(a, b, chunk=2).tolist() == pytest.approx([2 / 4, 1 / 3, 0])
+
+
+def test_a_classifier_tells_what_differs_and_guesses_what_does_not() -> None:
+    a, b = RNG.normal(size=(400, 6)), RNG.normal(size=(600, 6))
+    assert abs(told_apart(a, b, 0) - 0.5) < 0.08
+    assert told_apart(a + np.array([2, 0, 0, 0, 0, 0]), b, 0) > 0.75
+    wide = a * np.array([3, 1, 1, 1, 1, 1])  # the same mean
+    assert told_apart(wide, b, 0) > 0.65
+
+
+def test_agreement_of_unison_and_of_strangers() -> None:
+    x = np.zeros((8, 10, 32, 24), np.uint8)
+    x[:, 1, :, 4] = x[:, 4, :, 16] = 1  # an octave apart
+    assert agree(x, ROLL, 1) == {"TD": pytest.approx(0, abs=1e-6), "shared": 1.0}
+    x[:, 4] = 0
+    x[:, 4, :, 10] = 1
+    apart = agree(x, ROLL, 1)
+    assert apart["TD"] > 0.5
+    assert apart["shared"] == 0
+    assert np.isnan(agree(np.zeros_like(x), ROLL, 1)["TD"])
+
+
+def test_features_are_finite_and_tell_silence_from_music() -> None:
+    x = band().rolls(3, seed=1)
+    found = features(np.concatenate([x, np.zeros_like(x)]), ROLL)
+    assert np.isfinite(found).all()
+    assert (found[3:] == found[3]).all()
+    assert not np.allclose(found[0], found[3])
+
+
+def test_a_whole_report() -> None:
+    pipeline = band()
+    found = measure(pipeline.bundle, windows("test"), windows("train"), n=24, seed=1)
+    text = "\n".join(found.lines)
+    for words in ("octave: Drums", "paper: Drums", "told apart", "distinct", "MuseGAN, its own"):
+        assert words in text
+    assert found.pictures["seeds.png"].startswith(b"\x89PNG")
+    assert found.scores["told apart"] > 0.6  # random weights make no music
+    json.dumps(found.numbers)
+    for mode in ("octave", "paper"):
+        assert all(v == 0 for v in found.numbers["distances"][mode]["training"].values())
+        assert found.numbers["distances"][mode]["from noise"]["EB"] > 0.05
+    assert set(found.numbers["agreement"]) == {"real", "shuffled", "generated"}
+    again = evaluate(pipeline.bundle, windows("test"), windows("train"), n=24, seed=1)
+    assert again.variety == found.numbers["variety"]
+    assert again.coverage == found.numbers["coverage"]
+
+
+def test_training_music_is_near_itself() -> None:
+    pipeline = band("none")
+    few = len(windows("train"))
+    found = evaluate(pipeline.bundle, windows("train"), windows("train"), n=few)
+    assert found.variety["held-out"]["near"] == 1.0
+    assert found.distances["octave"]["held-out"]["UPC"] == 0
+    assert found.agreement == {}
+
+
+def test_other_data_is_refused() -> None:
+    with pytest.raises(InputError, match="no training"):
+        evaluate(band().bundle, windows("test"), None)
+    other = load(FOLDER / "band-data", "test")
+    with pytest.raises(InputError, match="no track 'flute'"):
+        evaluate(band().bundle, other, windows("train"), given="flute", n=8)
