@@ -31,6 +31,13 @@ def _stem(path: str) -> str:
 @click.argument("file")
 @click.option("-n", default=4, show_default=True, type=click.IntRange(1, 1000), help="How many.")
 @click.option("--amount", type=Number(0, 1), help="0 is the same, 1 something else; 0.3 if silent.")
+@click.option(
+    "--attribute",
+    "pairs",
+    multiple=True,
+    metavar="NAME=MUCH",
+    help="More or less of it: diatonic, density, interval, syncopation-16, syncopation-8.",
+)
 @click.option("--track", help="Melody track, by name or number.")
 @click.option("--steps", type=click.IntRange(1, 1000), help="Of a diffusion sampler.")
 @temperature_option
@@ -38,6 +45,7 @@ def _stem(path: str) -> str:
 def vary(
     file: str,
     n: int,
+    pairs: tuple[str, ...],
     out: str,
     model: str,
     seed: int | None,
@@ -53,15 +61,20 @@ def vary(
     Examples:
       musegen vary riff.mid -n 8 --amount 0.2 -o variations --png
       musegen vary loop.mid --model drums-2bar -o loops
+      musegen vary riff.mid --attribute density=+1.5 --attribute diatonic=1 -o busier
     """
     talk = Talk(quiet, as_json)
+    try:
+        attributes = {name: float(much) for name, much in (pair.split("=") for pair in pairs)}
+    except ValueError:
+        raise click.UsageError("write --attribute as NAME=MUCH, for example density=+1.5") from None
     if n > 1 and is_file_name(out):
         raise click.UsageError("with -n above 1, -o must be a folder")
     names = [f"{_stem(file)}-variation-{i:02d}" for i in range(1, n + 1)]
     outputs = Outputs.plan(out, names, png=png, force=force)
     score = read_score(file, talk)
     seed = seed_or_new(seed, talk)
-    more = {"name": label(file), "say": talk.say}
+    more = {"name": label(file), "say": talk.say, "attributes": attributes or None}
     scores = perform(model, "vary", score, n, seed=seed, **more, **options)
     listing(talk, "vary", outputs.write(scores), seed=seed, model=model)
 

@@ -78,7 +78,8 @@ def evaluate(
         said = " ".join(f"{'-' if k == 'n' else '--'}{k} {v:g}" for k, v in options.items())
         told = [f"$ musegen evaluate --part {part} {said}", *lines]
         scores = dict(found.scores)
-        pretrained.describe(model, {**bundle.info, "evaluation": told, "scores": scores})
+        told_by = {"evaluation": told, "scores": scores, **found.learned}
+        pretrained.describe(model, {**bundle.info, **told_by})
     if out:
         text = json.dumps(numbers, indent=1) + "\n"
         files = {"table.json": text.encode(), **found.pictures}

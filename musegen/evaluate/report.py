@@ -16,9 +16,11 @@ class Report:
         numbers: the same as plain values, for JSON.
         scores: the few that stand for it in lists of models.
         pictures: PNG files by name.
+        learned: what belongs into the bundle's info, such as attribute vectors.
     """
 
     lines: list[str]
     numbers: Mapping[str, Any]
     scores: Mapping[str, float]
     pictures: Mapping[str, bytes] = field(default_factory=dict)
+    learned: Mapping[str, Any] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from musegen.config import nearest
 from musegen.errors import InputError
 from musegen.melody import Excerpt, Say, excerpt
 from musegen.pipeline.base import Pipeline
@@ -36,7 +38,8 @@ class LatentPipeline(Pipeline):
         n: int = 4,
         *,
         seed: int,
-        amount: float = 0.3,
+        amount: float | None = None,
+        attributes: Mapping[str, float] | None = None,
         temperature: float = 0.0,
         track: str | None = None,
         name: str = "input",
@@ -47,12 +50,17 @@ class LatentPipeline(Pipeline):
         Each window's latent goes `amount` of the way (slerp) to one that the prior draws, the same
         for all windows of a variation, so that what returns in the piece returns in it. Of more
         draws than are asked for, those that change something are kept, ordered by how much.
+        Attributes move all of them along the vectors that the bundle knows: the last variation by
+        as much as is asked for, those before it by less.
 
         Args:
             score: the user's music.
             n: how many.
             seed: of the draws.
-            amount: 0 gives the reconstruction, 1 something else altogether.
+            amount: 0 gives the reconstruction, 1 something else altogether; 0.3 by default, 0
+                where attributes are given.
+            attributes: how much more (or less) of each of `attributes.ATTRIBUTES`, in units of the
+                difference of the quarters of training melodies with most and with least of it.
             temperature: of the symbols; 0 takes the likeliest.
             track: which track holds the melody, by name or number from 1.
             name: what to call the music in remarks.
@@ -60,17 +68,28 @@ class LatentPipeline(Pipeline):
 
         Raises:
             InputError: nothing in it that the model knows; in words.
-            ValueError: an amount that is not from 0 to 1.
+            ValueError: an amount that is not from 0 to 1, or an attribute the model lacks.
         """
+        amount = (0.0 if attributes else 0.3) if amount is None else amount
+        push = self._push(attributes or {})
         if not 0 <= amount <= 1:
             raise ValueError(f"amount must be from 0 to 1, not {amount:g}")
         line = self._excerpt(score, name, track, say)
         x = self._windows(line)
         z = self._encode(x)
         generator = torch.Generator().manual_seed(seed)
+        if attributes and not amount:
+            steps = torch.arange(1, n + 1)[:, None, None] / n
+            drawn = self._decode_all(z + steps * push, line.bars, generator, temperature)
+            recipe = self._recipe("vary", seed, temperature=temperature, inputs=[name])
+            recipe |= {"attributes": dict(attributes)}
+            return [
+                self._voiced(line, events, line.tempo, recipe | {"index": k})
+                for k, events in enumerate(drawn)
+            ]
         others = self.model.prior(DRAWS * n, generator)
         moved = torch.stack([slerp(z, o.expand_as(z), torch.tensor([amount]))[0] for o in others])
-        drawn = self._decode_all(moved, line.bars, generator, temperature)
+        drawn = self._decode_all(moved + push, line.bars, generator, temperature)
         changes = [int((d != joined(x, line.bars)).sum()) for d in drawn]
         # Different from the original first, then different from each other, then the nearest.
         seen = {joined(x, line.bars).tobytes()}
@@ -85,6 +104,18 @@ class LatentPipeline(Pipeline):
             self._voiced(line, drawn[i], line.tempo, recipe | {"index": k})
             for k, (_, _, i) in enumerate(kept)
         ]
+
+    def _push(self, attributes: Mapping[str, float]) -> torch.Tensor:
+        """The sum of the attributes' vectors [z], each times what is asked for."""
+        known = self.bundle.info.get("attributes", {})
+        total = torch.zeros(self.model.config.latent)
+        for name, much in attributes.items():
+            if name not in known:
+                raise ValueError(
+                    f"{self.bundle.name} has no vector for {name!r}{nearest(name, known)}"
+                )
+            total += much * torch.tensor(known[name])
+        return total
 
     def blend(
         self,

@@ -1,0 +1,85 @@
+"""What can be said of a melody in a number, and moved in a latent (Roberts et al. 2018, 5.5).
+
+The paper names five attributes; the appendix with their formulas is not at hand, so these are
+definitions of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from musegen.representations.events import FIRST_ONSET, LOWEST
+
+Values: TypeAlias = NDArray[np.float64]
+Symbols: TypeAlias = NDArray[np.integer]
+_C_MAJOR = np.isin(np.arange(12), [0, 2, 4, 5, 7, 9, 11])
+
+
+def diatonic(x: Symbols) -> Values:
+    """Share of the notes of each melody [n, steps] that are in C major, [n]; 1 without notes."""
+    notes = x >= FIRST_ONSET
+    inside = notes & _C_MAJOR[(x.astype(np.int64) - FIRST_ONSET + LOWEST) % 12]
+    share: Values = np.where(notes.any(1), inside.sum(1) / notes.sum(1).clip(1), 1.0)
+    return share
+
+
+def density(x: Symbols) -> Values:
+    """Notes a step, 0 to 1."""
+    return np.asarray((x >= FIRST_ONSET).mean(1), np.float64)
+
+
+def interval(x: Symbols) -> Values:
+    """Mean distance in semitones of a note from the one before; 0 for fewer than two notes."""
+    owner, step = np.nonzero(x >= FIRST_ONSET)
+    leap = np.abs(np.diff(x[owner, step].astype(np.int64)))
+    same = owner[1:] == owner[:-1]
+    total = np.bincount(owner[1:][same], leap[same], len(x))
+    return total / np.bincount(owner[1:][same], minlength=len(x)).clip(1)
+
+
+def _syncopation(x: Symbols, unit: int) -> Values:
+    """Share of the steps that are off-beat by `unit` steps where a note begins that is held past
+    the next stronger place.
+    """
+    notes = x >= FIRST_ONSET
+    off, on = notes[:, unit :: 2 * unit], notes[:, 2 * unit :: 2 * unit]
+    on = np.pad(on, ((0, 0), (0, off.shape[1] - on.shape[1])))
+    return np.asarray((off & ~on).mean(1), np.float64)
+
+
+def syncopation_16(x: Symbols) -> Values:
+    """Share of the odd sixteenths with a note and none on the eighth that follows."""
+    return _syncopation(x, 1)
+
+
+def syncopation_8(x: Symbols) -> Values:
+    """Share of the odd eighths with a note and none on the quarter that follows."""
+    return _syncopation(x, 2)
+
+
+ATTRIBUTES: dict[str, Callable[[Symbols], Values]] = {
+    "diatonic": diatonic,
+    "density": density,
+    "interval": interval,
+    "syncopation-16": syncopation_16,
+    "syncopation-8": syncopation_8,
+}
+
+
+def vectors(z: Values, x: Symbols) -> dict[str, Values]:
+    """For each attribute the mean latent of the quarter of melodies that have most of it, less
+    that of the quarter that have least.
+
+    Args:
+        z: latents [n, z].
+        x: the symbols that they stand for, [n, steps].
+    """
+    found = {}
+    for name, attribute in ATTRIBUTES.items():
+        order, quarter = np.argsort(attribute(x), kind="stable"), max(1, len(x) // 4)
+        found[name] = z[order[-quarter:]].mean(0) - z[order[:quarter]].mean(0)
+    return found
