@@ -12,6 +12,11 @@ from musegen.representations.events import Melody
 from musegen.representations.trio import Trio
 
 
+def _sizes(preset: Preset) -> MusicVAEConfig:
+    assert isinstance(preset.model, MusicVAEConfig)
+    return preset.model
+
+
 def melody_2bar_small() -> Preset:
     """The default: small enough for the CPU of a laptop."""
     return Preset(
@@ -71,7 +76,7 @@ def hierdec_mel_16bar() -> Preset:
     return replace(
         flat,
         about="MusicVAE hierdec-mel_16bar as published (for a GPU)",
-        model=replace(flat.model, decoder=(1024, 1024), segments=16, conductor=(1024, 1024)),
+        model=replace(_sizes(flat), decoder=(1024, 1024), segments=16, conductor=(1024, 1024)),
     )
 
 
@@ -81,7 +86,7 @@ def melody_16bar_small() -> Preset:
     return Preset(
         "16-bar melodies on a CPU, begun with --init melody-2bar (the shipped melody-16bar)",
         replace(
-            segment.model,
+            _sizes(segment),
             steps=256,
             latent=512,
             segments=8,
@@ -167,7 +172,7 @@ def hierdec_trio_16bar() -> Preset:
     return replace(
         melody,
         about="MusicVAE hierdec-trio_16bar as published (for a GPU)",
-        model=replace(melody.model, vocab=(90, 90, 512)),
+        model=replace(_sizes(melody), vocab=(90, 90, 512)),
         representation=Trio(16),
         training=replace(melody.training, batch=256),
     )
