@@ -35,7 +35,7 @@ def pipeline(condition: str = "beats") -> CRNNGANPipeline:
     with torch.no_grad():  # mostly short times, so that there are notes in a short piece
         model.head.logits[0].bias[:20] += 4
     path = FOLDER / f"performed-{condition}"
-    pretrained.save(path, model, Tuples(12, bars=2), INFO)
+    pretrained.save(path, model, Tuples(12, bars=2), INFO, force=True)
     made = load(str(path))
     assert isinstance(made, CRNNGANPipeline)
     return made

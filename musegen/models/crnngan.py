@@ -260,7 +260,7 @@ class CRNNGAN(nn.Module):
             until: events end when all sequences are beyond this many ticks.
         """
         with torch.no_grad():
-            return self.unroll(z, given, start, temperature, top_p, until)[0]
+            return self.unroll(z, given, start, temperature, top_p, until, show=False)[0]
 
     def unroll(
         self,
@@ -270,6 +270,7 @@ class CRNNGAN(nn.Module):
         temperature: float = 1.0,
         top_p: float = 1.0,
         until: float = math.inf,
+        show: bool = True,
     ) -> tuple[Tensor, Tensor]:
         """Cells [b, t, numbers] and what the critic sees of them [b, t, seen], step by step."""
         n = len(z)
@@ -308,11 +309,12 @@ class CRNNGAN(nn.Module):
             cell = head.draw(h, z[:, i], onset, cue, forced, temperature, top_p)
             onset, heard = onset + cell.ticks, cell.embedded
             x.append(cell.x)
-            told = head.beat(cue, onset) if cue is not None and cue.dim() == 3 else cue
-            seen.append(cell.seen if told is None else torch.cat([cell.seen, told], -1))
+            if show:
+                told = head.beat(cue, onset) if cue is not None and cue.dim() == 3 else cue
+                seen.append(cell.seen if told is None else torch.cat([cell.seen, told], -1))
             if until < math.inf and float(onset.min()) >= until:
                 break
-        return torch.stack(x, 1), torch.stack(seen, 1)
+        return torch.stack(x, 1), torch.stack(seen if show else x, 1)
 
     def _primed(
         self, head: EventHead, start: Tensor
