@@ -23,7 +23,7 @@ from torch import nn
 from musegen import distributed, models, runs
 from musegen.dataset import Windows
 from musegen.errors import InputError, MusegenError
-from musegen.models.musicvae import MusicVAEConfig
+from musegen.models.musicvae import MusicVAE, MusicVAEConfig
 from musegen.objectives import Batch, Objective, Phase
 from musegen.optimisation import (
     best_device,
@@ -105,8 +105,10 @@ def train(
     except (RuntimeError, ValueError, IndexError) as error:
         reason = str(error).splitlines()[0]
         raise MusegenError(f"cannot train: there is no such model ({reason})") from None
-    if init is not None:
+    if init is not None and isinstance(model, MusicVAE):
         model.adopt(init.model)
+    elif init is not None:
+        model.load_state_dict(init.model.state_dict())
     average.load_state_dict(model.state_dict())
     if training.compile:
         model.compile()
