@@ -24,7 +24,7 @@ config midi
 representations.events representations.tracks representations.pianoroll representations.onsetroll
 representations.drums
 representations.trio representations.groove representations.chords representations.tuples
-representations interop segment metrics metrics.rolls melody summary
+representations interop segment attributes metrics metrics.rolls melody summary
 corpora.containers corpora.grid corpora.readers corpora.catalogue corpora
 prepare.windows prepare.shards prepare.workers prepare.cluster prepare.split prepare.tables prepare
 dataset prepare.leakage
@@ -37,7 +37,7 @@ presets.base presets.musicvae presets.crnngan presets.musegan presets.diffusion 
 cards pretrained distributed runs optimisation train plot.lanes plot
 pipeline.base pipeline.canvas pipeline.painting pipeline.diffusion
 pipeline.roles pipeline.musegan pipeline.latent pipeline.musicvae pipeline.crnngan pipeline
-evaluate.report evaluate.features evaluate.musicvae evaluate.crnngan evaluate.musegan evaluate
+evaluate.report evaluate.diffusion evaluate.features evaluate.musicvae evaluate.crnngan evaluate.musegan evaluate
 cli cli.common cli.music cli.edit cli.training cli.data cli.look cli.main __main__
 """.split()  # noqa: SIM905
 # Conveniences of Score: loaded when called, and never by importing score.
@@ -65,7 +65,7 @@ ONLY = {
     },
 }
 NO_TORCH = ["score", "formats", "midi", "representations", "segment", "melody", "metrics"]
-NO_TORCH += ["names", "summary", "interop", "corpora"]
+NO_TORCH += ["names", "attributes", "summary", "interop", "corpora"]
 NO_TORCH += ["prepare", "dataset", "plot", "cards", "config", "cli"]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from musegen.dataset import Windows
-from musegen.evaluate import crnngan, musegan, musicvae
+from musegen.evaluate import crnngan, diffusion, musegan, musicvae
 from musegen.evaluate.report import Report
 from musegen.models import family
 from musegen.pretrained import Bundle
@@ -15,6 +15,7 @@ FAMILIES: dict[str, Callable[..., Report]] = {
     "musicvae": musicvae.measure,
     "crnngan": crnngan.measure,
     "musegan": musegan.measure,
+    "diffusion": diffusion.measure,
 }
 
 __all__ = ["FAMILIES", "Report", "measure"]
