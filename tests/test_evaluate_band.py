@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
-from test_band import ROLL, band
-from tiny import FOLDER, SAMPLES
+from test_band import ROLL, band, walk
+from tiny import FOLDER, INFO, SAMPLES
 
+from musegen import pretrained
 from musegen.dataset import Windows, load, settings_for
 from musegen.errors import InputError
 from musegen.evaluate import measure
 from musegen.evaluate.musegan import agree, evaluate, features, overlaps, told_apart
+from musegen.objectives.adversarial import Adversarial
+from musegen.pipeline.musegan import MuseGANPipeline
 from musegen.prepare import prepare
+from musegen.presets import Preset, Training
+from musegen.score import Score
+from musegen.train import train
 
 RNG = np.random.default_rng(0)
 
@@ -98,3 +105,28 @@ def test_other_data_is_refused() -> None:
     other = load(FOLDER / "band-data", "test")
     with pytest.raises(InputError, match="no track 'flute'"):
         evaluate(band().bundle, other, windows("train"), given="flute", n=8)
+
+
+def test_a_band_trains_on_the_sample_pieces() -> None:
+    windows("train")
+    train_data, valid_data = (load(FOLDER / "band-data", p, ROLL) for p in ("train", "valid"))
+    objective = Adversarial("non-saturating", "r1", n_critic=1, warm=2, recall=0.002)
+    config = replace(band().model.config, reader=12)
+    one = Preset("tiny", config, ROLL, objective, Training(4, 8, betas=(0.5, 0.9), ema=0.5))
+    seen: list[float] = []
+    model = train(
+        one,
+        train_data,
+        valid_data,
+        FOLDER / "band-run",
+        every=2,
+        device="cpu",
+        report=lambda progress: seen.append(progress.held_out.get("loss", 0.0)),
+    )
+    assert len(seen) == 4
+    assert seen[1] > 0
+    assert seen[3] > 0
+    saved = pretrained.save(FOLDER / "band-trained", model, ROLL, INFO)
+    kept = MuseGANPipeline(pretrained.load(saved))
+    assert kept.rolls(2, seed=1).shape == (2, *ROLL.shape)
+    assert kept.accompany(Score((walk(2),)), seed=1)[0].tracks[0] == walk(2)
