@@ -253,7 +253,7 @@ class CRNNGAN(nn.Module):
         Args:
             z: noise.
             generator: not used.
-            temperature: of the marks; 0 takes the likeliest.
+            temperature: of times and pitches; 0 takes the likeliest of all.
             given: what is told: [b, beats, cues], or times and lengths [b, t, 2].
             start: cells [b, s, numbers] that come before, and are not in the result.
             top_p: see `sampling.pick`.

@@ -228,6 +228,7 @@ class EventHead(nn.Module):
 
         `cue` is what is told [b, beats, cues] by beats of a quarter of the bar, or [b, cues] of the
         event; numbers in `forced`, by their place in the order, are taken as given [b].
+        `temperature` and `top_p` are those of times and pitches; 0 takes the likeliest of all four.
         """
         hots, places, numbers = [], [], []
         context: Tensor = torch.zeros_like(self.start)
@@ -241,7 +242,9 @@ class EventHead(nn.Module):
                 hot = F.one_hot(at, len(ruler)).to(q)
                 place, number = torch.zeros_like(forced[i]), forced[i]
             else:
-                hot = choose(self.logits[i](q), u[:, i], temperature, top_p).to(q)
+                # Lengths and intensities come as they are: a performance lives on their spread.
+                careful = (temperature, top_p) if i < 2 or temperature <= 0 else (1.0, 1.0)
+                hot = choose(self.logits[i](q), u[:, i], *careful).to(q)
                 guess = self.beyond[i](q) + hot @ _table(self.place[i])
                 place = torch.tanh(guess).squeeze(-1) / 2
                 number = self.rulers.value(i, hot, place)

@@ -69,8 +69,9 @@ class CRNNGANPipeline(Pipeline):
                 parentheses), or a score whose pitched notes have it.
             tempo: quarter notes a minute.
             quantize: put onsets and ends on so many steps a quarter; 0 leaves them free.
-            temperature: of the draws; 0 takes the likeliest.
-            top_p: draw from the likeliest that have this share.
+            temperature: of times and pitches (lengths and intensities are drawn as they come); 0
+                takes the likeliest of all.
+            top_p: draw times and pitches from the likeliest that have this share.
 
         Raises:
             InputError: chords or a rhythm that cannot be read.
