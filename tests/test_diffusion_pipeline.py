@@ -16,10 +16,12 @@ from tiny import SAMPLES
 from musegen.errors import InputError, ModelError, MusegenError
 from musegen.midi import read
 from musegen.models.diffusion import Denoiser
-from musegen.pipeline.diffusion import DiffusionPipeline
+from musegen.pipeline.canvas import canvas
+from musegen.pipeline.diffusion import DiffusionPipeline, progression
 from musegen.pipeline.painting import bar_range, pitch_range
 from musegen.presets import preset
 from musegen.pretrained import Bundle
+from musegen.representations.chords import from_sheet, parse
 from musegen.representations.onsetroll import OnsetRoll
 from musegen.score import ONSET, PITCH, Score, Track
 
@@ -81,7 +83,7 @@ def test_chords_are_told_and_written() -> None:
     p = pipeline()
     made = p.generate(1, chords="C G/B Am", **QUICK)[0]
     assert [c for _, c in made.chords[:4]] == ["C:maj", "G:maj/3", "A:min", "C:maj"]
-    assert rows(made) != rows(p.generate(1, **QUICK)[0])
+    assert rows(made) != rows(p.generate(1, chords="free", **QUICK)[0])
     assert rows(made) == rows(p.generate(1, chords="C | G/B | Am", **QUICK)[0])
     with pytest.raises(InputError, match="not a chord"):
         p.generate(1, chords="C Hm", **QUICK)
@@ -89,9 +91,34 @@ def test_chords_are_told_and_written() -> None:
 
 def test_guidance_zero_is_no_chords() -> None:
     p = pipeline()
-    assert rows(p.generate(1, chords="C", guidance=0.0, **QUICK)[0]) == rows(
-        p.generate(1, **QUICK)[0]
+    told = p.generate(1, chords="C", guidance=0.0, **QUICK)[0]
+    assert rows(told) == rows(p.generate(1, chords="free", **QUICK)[0])
+
+
+def test_new_music_has_common_chords_of_its_seed() -> None:
+    made = pipeline().generate(1, **QUICK)[0]
+    assert len(made.chords) == 8
+    assert (
+        made.chords == tuple((i * BAR, c) for i, c in enumerate(from_sheet(progression(3)) * 2))[:8]
     )
+    assert not pipeline().generate(1, chords="free", **QUICK)[0].chords
+    for seed in range(40):
+        assert {parse(c).root for c in from_sheet(progression(seed))} <= set(range(12))  # type: ignore[union-attr]
+    assert len({progression(seed) for seed in range(40)}) > 20
+
+
+def test_chords_are_heard_and_go_on() -> None:
+    """A piece without symbols: C and G bars are heard as such, and four bars come again."""
+    tones = {"C": (48, 52, 55, 60), "G": (43, 47, 50, 55), "F": (41, 45, 48, 53)}
+    notes = [
+        (b * BAR, BAR, p, 80) for b, c in enumerate(["C", "G", "F", "G", "C"]) for p in tones[c]
+    ]
+    piece = Score((Track(np.array(notes), 0, name="Piano"),), length=5 * BAR)
+    page, _ = canvas(piece, pipeline().representation, track=None, name="it", more=5)
+    found = page.chords()
+    assert found.shape == (40, 36)
+    roots = found[::4, :12].argmax(1).tolist()
+    assert roots == [0, 7, 5, 7, 0, 7, 5, 7, 0, 7]
 
 
 @given(

@@ -295,7 +295,8 @@ def inpainting(
     kept = torch.ones(real.shape[2], dtype=torch.bool)
     kept[first:last] = False
     x = fill(model, some, kept[:, None], told, generator, plan)
-    inside, around = slice(first, last), np.r_[first - 2 * BAR : first, last : last + 2 * BAR]
+    before, after = max(0, first - 2 * BAR), min(real.shape[2], last + 2 * BAR)
+    inside, around = slice(first, last), np.r_[before:first, last:after]
 
     def classes(cells: NDArray[Any]) -> Values:
         """Shares of the pitch classes in the sounding cells of each window, [n, 12]."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from musegen.errors import InputError
-from musegen.representations.chords import Chords
+from musegen.representations.chords import Chords, estimate
 from musegen.representations.onsetroll import OnsetRoll
 from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Notes, Score, Track, as_notes
 from musegen.segment import bar_runs, pick_melody
@@ -35,6 +35,7 @@ class Canvas:
         parts: which plane (0 the melody, 1 the rest) each of its tracks is on; -1 for drums.
         roll: of the run.
         kept: for each track, which notes stay, bool.
+        added: bars of the run that are behind the piece.
     """
 
     score: Score
@@ -43,6 +44,7 @@ class Canvas:
     parts: tuple[int, ...]
     roll: OnsetRoll
     kept: tuple[NDArray[np.bool_], ...]
+    added: int = 0
 
     @property
     def tick(self) -> int:
@@ -95,12 +97,17 @@ class Canvas:
         notes[:, 4] = np.minimum(notes[:, 4], len(self.roll.trackset) - 1)
         return self.roll.encode_windows(notes, np.zeros(len(notes), np.int64), 1)[0]
 
-    def chords(self) -> NDArray[np.uint8] | None:
-        """The chord symbols of the run [beats, 36], None where the score has none."""
-        if not any(label not in ("N", "X") for _, label in self.score.chords):
-            return None
-        run = self.score.clip(self.start, self.start + self.bars * BEATS * self.score.ppq)
-        return Chords(self.bars * BEATS).encode(run)
+    def chords(self) -> NDArray[np.uint8]:
+        """The chord symbols of the run [beats, 36]: those written, else as heard in its notes, one
+        a bar. Bars that are added have those of the last four bars again.
+        """
+        written = any(label not in ("N", "X") for _, label in self.score.chords)
+        score = self.score if written else estimate(self.score, every="bar")
+        old = (self.bars - self.added) * BEATS
+        run = score.clip(self.start, self.start + old * self.score.ppq)
+        rows = Chords(old).encode(run)
+        again = rows[-min(old, 4 * BEATS) :]
+        return np.concatenate([rows, np.resize(again, (self.added * BEATS, rows.shape[1]))])
 
     def paint(
         self, cells: NDArray[np.floating], free: NDArray[np.bool_], recipe: dict[str, object]
@@ -177,7 +184,7 @@ def canvas(
     said = f"bars {first} to {first + len(run) - 2} of {name}"
     if 0 in parts and len(roll.trackset) > 1:
         said += f", melody '{score.tracks[parts.index(0)].name}'"
-    return Canvas(score, int(run[0]), bars, tuple(parts), long, kept), said
+    return Canvas(score, int(run[0]), bars, tuple(parts), long, kept, more), said
 
 
 def parts_of(score: Score, track: str | int | None, name: str) -> list[int]:

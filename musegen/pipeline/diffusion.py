@@ -25,6 +25,9 @@ from musegen.samplers import Plan
 from musegen.sampling import slerp
 from musegen.score import Score, Track
 
+# As steps of the major scale: what pop music is mostly made of, in Roman numerals I V vi IV,
+# vi IV I V, IV V iii vi, I vi IV V, the canon, and ii V I vi.
+PROGRESSIONS = ("1 5 6 4", "6 4 1 5", "4 5 3 6", "1 6 4 5", "1 5 6 3 4 1 4 5", "2 5 1 6")
 _log = logging.getLogger("musegen")
 PPQ = 480
 
@@ -33,7 +36,9 @@ class DiffusionPipeline(Painter):
     """Melody and piano, made, filled and changed by a denoiser of piano rolls.
 
     Chords are told as on a lead sheet, "C G Am F", one for a bar, again from the beginning when
-    there are too few; by default they are those of the file, where it has some.
+    there are too few; by default they are those written in the file or else heard in its notes, and
+    for new music a common progression in a key of the seed. "free" tells no chords: such music
+    wanders more.
     """
 
     def generate(
@@ -82,6 +87,8 @@ class DiffusionPipeline(Painter):
         roll = replace(self.representation, bars=bars)
         blank = Canvas(score, 0, bars, tuple(range(len(parts))), roll, none)
         how = Drawing(steps, sampler, eta, guidance, resample)
+        if not chords and self.model.config.told:
+            chords = progression(seed)
         made = self._fill(blank, region(blank), n, "generate", seed, "", how, chords, report)
         if not all(any(len(t) for t in s.tracks) for s in made):
             raise NothingGeneratedError("nothing but silence came; try another seed")
@@ -327,3 +334,14 @@ class DiffusionPipeline(Painter):
         """The first window of a page, note by note as it is."""
         end = page.start + self.window * BEATS * page.score.ppq
         return replace(page.score.clip(page.start, end), recipe=recipe)
+
+
+def progression(seed: int) -> str:
+    """Common chords in a key, both chosen by the seed, as on a lead sheet."""
+    rng = np.random.default_rng(seed)
+    key, degrees = int(rng.integers(12)), PROGRESSIONS[rng.integers(len(PROGRESSIONS))]
+    names = ["C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B"]
+    steps, minor = (0, 2, 4, 5, 7, 9, 11), "236"
+    return " ".join(
+        names[(key + steps[int(d) - 1]) % 12] + "m" * (d in minor) for d in degrees.split()
+    )

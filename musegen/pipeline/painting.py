@@ -20,6 +20,7 @@ from musegen.samplers import SAMPLERS, Plan
 from musegen.score import Score
 
 Report = Callable[[int, int], None]
+FREE = "free"
 TOGETHER = 16  # pieces in one batch
 PPQ = 480
 _PITCH = re.compile(r"([A-Ga-g])([#b]?)(-?\d)")
@@ -98,7 +99,7 @@ class Painter(Pipeline):
         return (names.index(part.lower()),)
 
     def _told(self, page: Canvas, chords: str) -> NDArray[np.uint8] | None:
-        """The chords of a page [beats, 36], as asked or as written; None where there are none.
+        """The chords of a page [beats, 36], as asked, as written or as heard; None for "free".
 
         Raises:
             InputError: they cannot be read.
@@ -106,8 +107,10 @@ class Painter(Pipeline):
         """
         if chords and not self.model.config.told:
             raise ModelError(f"{self.bundle.name} takes no chords; leave them out")
+        if chords == FREE or not self.model.config.told:
+            return None
         if not chords:
-            return page.chords() if self.model.config.told else None
+            return page.chords()
         return Chords(page.bars * BEATS).encode(Score(chords=sheet(chords, page.bars, PPQ)))
 
     def _cells(self, page: Canvas) -> NDArray[np.float32]:
@@ -151,7 +154,7 @@ class Painter(Pipeline):
         )
         recipe = self._recipe(verb, seed, **({"input": name} if name else {}), **told_of(how))
         score = page.score
-        if chords:
+        if chords and chords != FREE:
             recipe |= {"chords": chords}
             moved = ((t + page.start, c) for t, c in sheet(chords, page.bars, score.ppq))
             score = replace(score, chords=tuple(moved))
