@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from musegen.objectives import Batch
-from musegen.objectives.diffusion import Diffusion, Schedule
+from musegen.objectives.diffusion import Diffusion
+from musegen.schedules import Schedule
 
 KINDS: list[Any] = ["linear", "cosine", "sqrt-linear", "flow"]
 PREDICTIONS: list[Any] = ["noise", "x0", "v", "direction"]

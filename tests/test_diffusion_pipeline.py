@@ -33,7 +33,8 @@ BAR = 4 * 480
 def pipeline() -> DiffusionPipeline:
     """The shipped sizes but thin, untrained, and noisy enough to write notes everywhere."""
     torch.manual_seed(0)
-    config = replace(preset("piano_8bar").model, channels=8, heads=2, density=(0.1,) * 4)
+    usual: Any = preset("piano_8bar").model
+    config = replace(usual, channels=8, heads=2, density=(0.1,) * 4)
     model = Denoiser(config)
     for p in model.parameters():
         if p.dim() > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import math
 from itertools import pairwise
 from typing import Any
@@ -137,7 +138,7 @@ def test_noising_on_gives_the_levels_own_law() -> None:
 
 diffusers: Any = None
 with contextlib.suppress(ImportError):
-    import diffusers
+    diffusers = importlib.import_module("diffusers")
 needs_diffusers = pytest.mark.skipif(diffusers is None, reason="diffusers is not installed")
 
 
