@@ -37,12 +37,14 @@ presets.base presets.musicvae presets.crnngan presets.musegan presets.diffusion 
 cards pretrained distributed runs optimisation train plot.lanes plot
 pipeline.base pipeline.canvas pipeline.painting pipeline.diffusion
 pipeline.roles pipeline.musegan pipeline.latent pipeline.musicvae pipeline.crnngan pipeline
-evaluate.report evaluate.diffusion evaluate.features evaluate.musicvae evaluate.crnngan evaluate.musegan evaluate
-cli cli.common cli.music cli.edit cli.training cli.data cli.look cli.main __main__
+evaluate.report evaluate.diffusion evaluate.features evaluate.musicvae evaluate.crnngan
+evaluate.musegan evaluate
+cli cli.common cli.music cli.edit cli.fill cli.training cli.data cli.look cli.main __main__
 """.split()  # noqa: SIM905
 # Conveniences of Score: loaded when called, and never by importing score.
 EXCEPTIONS = {("score", "midi"), ("score", "plot")}
 
+ROOMS = ("common", "music", "edit", "fill", "training", "data", "look", "main")
 # Packages that only these modules may import, at any depth.
 ONLY = {
     "symusic": {"midi"},
@@ -55,13 +57,8 @@ ONLY = {
     "safetensors": {"pretrained"},
     "distributed": {"prepare.cluster"},
     "click": {
-        "cli.common",
-        "cli.music",
-        "cli.edit",
-        "cli.training",
-        "cli.data",
-        "cli.look",
-        "cli.main",
+        f"cli.{room}"
+        for room in ["common", "music", "edit", "fill", "training", "data", "look", "main"]
     },
 }
 NO_TORCH = ["score", "formats", "midi", "representations", "segment", "melody", "metrics"]

@@ -64,6 +64,19 @@ talk_options = _options(
     click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document."),
     click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr."),
 )
+
+
+def _model(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
+    """The model that is asked for, or the first that has the verb."""
+    from musegen import pretrained
+
+    if value is not None:
+        return value
+    verb = str(ctx.command.name)
+    able = [name for name in pretrained.names() if verb in pretrained.verbs(name)]
+    return pretrained.DEFAULT if pretrained.DEFAULT in able or not able else able[0]
+
+
 music_options = _options(
     click.option(
         "-o",
@@ -72,7 +85,9 @@ music_options = _options(
         show_default="here",
         help="A folder, a .mid file, or - for standard output.",
     ),
-    click.option("--model", default="melody-2bar", show_default=True, help="Name or folder."),
+    click.option(
+        "--model", callback=_model, help="Name or folder; melody-2bar where it can, else what can."
+    ),
     click.option(
         "--seed",
         type=click.IntRange(0, 2**31 - 1),
@@ -97,6 +112,28 @@ class Number(click.FloatRange):
         return number
 
 
+def _by_track(number: Callable[[str], float]) -> Callable[..., Any]:
+    """Reads "0.5", or "drums=0.3,bass=0.6"."""
+
+    def read(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
+        if value is None:
+            return None
+        try:
+            if "=" not in value and param.name != "programs":
+                return number(value)
+            pairs = (pair.split("=") for pair in value.split(","))
+            return {name.strip().lower(): number(text) for name, text in pairs}
+        except ValueError:
+            raise click.BadParameter(f"{value!r}; write for example drums=1,bass=2") from None
+
+    return read
+
+
+def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    """Reads "drums,bass"."""
+    return None if value is None else tuple(part.strip().lower() for part in value.split(","))
+
+
 # What some families take; the others say that they do not.
 more_options = _options(
     click.option("--rhythm", help='Lengths of notes in beats to set, as "1 1 0.5 0.5 1".'),
@@ -105,8 +142,15 @@ more_options = _options(
     click.option("--steps", type=click.IntRange(1, 1000), help="Of a diffusion sampler."),
     click.option("--sampler", help="ddim, ddpm, dpm or heun."),
     click.option("--guidance", type=Number(0, 50), help="How closely chords are followed."),
-    click.option("--mute", help="Tracks to leave out, as drums,bass."),
-    click.option("--threshold", type=Number(0, 1), help="Above it a cell sounds."),
+    click.option("--mute", callback=_names, help="Tracks to leave out, as drums,bass."),
+    click.option(
+        "--threshold",
+        callback=_by_track(float),
+        help="Above it a cell sounds: one number, or as drums=0.3,bass=0.6.",
+    ),
+    click.option(
+        "--programs", callback=_by_track(int), help="MIDI programs of tracks, as bass=38,piano=4."
+    ),
 )
 tempo_option = click.option("--tempo", type=Number(10, 400), help="Quarter notes a minute.")
 pedal_option = click.option(
@@ -131,8 +175,9 @@ def noun(model: str) -> str:
     return NOUNS.get(str(config["representation"].get("kind")), "music")
 
 
-def perform(model: str, verb: str, *music: Any, **options: Any) -> Any:
-    """What a model's pipeline makes of music with those options that were given (not None).
+def perform(model: str, verb: str, *music: Any, talk: Talk | None = None, **options: Any) -> Any:
+    """What a model's pipeline makes of music with those options that were given (not None); with
+    `talk`, long work shows how far it is.
 
     Raises:
         ModelError: no such model, or it lacks the verb.
@@ -148,6 +193,18 @@ def perform(model: str, verb: str, *music: Any, **options: Any) -> Any:
             can = ", ".join("--" + t.replace("_", "-") for t in takes if t in options)
             asked = f"{verb.rstrip('_')} with {model} takes no --{name.replace('_', '-')}"
             raise click.UsageError(f"{asked}; it takes {can}")
+    if "report" in takes and talk is not None:
+        with talk.bar(0, "sampling") as bar:
+
+            def report(done: int, total: int) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
+
+            return _asked(method, music, given | {"report": report})
+    return _asked(method, music, given)
+
+
+def _asked(method: Callable[..., Any], music: Sequence[Any], given: Mapping[str, Any]) -> Any:
     try:
         return method(*music, **given)
     except ValueError as error:  # what the options cannot be, in words

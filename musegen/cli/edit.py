@@ -75,7 +75,7 @@ def vary(
     score = read_score(file, talk)
     seed = seed_or_new(seed, talk)
     more = {"name": label(file), "say": talk.say, "attributes": attributes or None}
-    scores = perform(model, "vary", score, n, seed=seed, **more, **options)
+    scores = perform(model, "vary", score, n, seed=seed, talk=talk, **more, **options)
     listing(talk, "vary", outputs.write(scores), seed=seed, model=model)
 
 
@@ -115,7 +115,7 @@ def blend(
     scores = read_score(a, talk), read_score(b, talk)
     seed = seed_or_new(seed, talk)
     tracks, names = (track_a, track_b), (label(a), label(b))
-    more = {"tracks": tracks, "names": names, "say": talk.say}
+    more: dict[str, Any] = {"tracks": tracks, "names": names, "say": talk.say}
     made = perform(model, "blend", *scores, seed=seed, **more, **options)
     listing(talk, "blend", outputs.write([made]), seed=seed, model=model)
 
@@ -153,7 +153,7 @@ def grid(
     outputs = Outputs.plan(out, names, png=png, force=force)
     scores = tuple(read_score(corner, talk) for corner in corners)
     seed = seed_or_new(seed, talk)
-    more = {"names": tuple(map(label, corners)), "say": talk.say}
+    more: dict[str, Any] = {"names": tuple(map(label, corners)), "say": talk.say}
     made = perform(model, "grid", scores, size=size, seed=seed, **more, **options)
     listing(talk, "grid", outputs.write(made), seed=seed, model=model)
 
@@ -193,5 +193,5 @@ def continue_(
     score = read_score(file, talk)
     seed = seed_or_new(seed, talk)
     more = {"name": label(file), "say": talk.say}
-    scores = perform(model, "continue_", score, n, seed=seed, **more, **options)
+    scores = perform(model, "continue_", score, n, seed=seed, talk=talk, **more, **options)
     listing(talk, "continue", outputs.write(scores), seed=seed, model=model)
