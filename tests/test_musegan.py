@@ -152,8 +152,17 @@ def test_who_hears_whom(composition: str) -> None:
 def test_the_generator_starts_at_the_density_it_is_told() -> None:
     density = tuple(np.linspace(0.01, 0.2, 10).tolist())
     net = model(replace(TINY, density=density, output="sigmoid"))
-    share = torch.sigmoid(net.bar.bias).mean((3, 4)).flatten()
+    share = torch.sigmoid(net.bar.haste * net.bar.bias).mean((3, 4)).flatten()
     torch.testing.assert_close(share, torch.tensor(density))
+
+
+def test_hard_neurons_start_at_the_density_of_music() -> None:
+    config = preset("band").model
+    net = model(config)
+    x = net.decode(net.prior(24, noise()), noise()).float().unflatten(1, (2, 5))
+    struck = x[:, 1].mean((0, 2, 3))
+    wanted = torch.tensor(config.density[5:])
+    assert ((struck > wanted / 3) & (struck < wanted * 3)).all()
 
 
 def test_what_is_struck_sounds_and_drums_have_no_length() -> None:

@@ -43,6 +43,8 @@ from musegen.models.patches import merged, nats, neurons
 
 __all__ = ["MuseGAN", "MuseGANConfig"]
 
+FURTHEST = 4.0  # from the middle that a value of a latent is read, in standard deviations
+
 
 class MuseGAN(nn.Module):
     """Generator, encoder of given tracks, refiner and critic. Rolls are [b, planes k, m t, p]:
@@ -194,7 +196,8 @@ class MuseGAN(nn.Module):
         """Mean and standard deviation [b, z] of the latents that make rolls x (with `reader`)."""
         found = self.reader(x.to(self.bar.bias).unflatten(1, (self.config.planes, -1)))
         mean, spread = found.chunk(2, dim=1)
-        return mean, nn.functional.softplus(spread)
+        # Nothing is read that the prior would not draw: unbounded means run away.
+        return FURTHEST * torch.tanh(mean / FURTHEST), nn.functional.softplus(spread)
 
     def recall(
         self, x: Tensor, given: Tensor | None, generator: torch.Generator

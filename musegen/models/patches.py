@@ -141,15 +141,16 @@ class Norm(nn.Module):
             return h
         if self.kind == "layer":
             return torch.addcmul(self.offset, nn.functional.layer_norm(h, h.shape[3:]), self.scale)
-        if self.training:
-            mean = h.mean((1, 2, 3, 4), keepdim=True)
-            variance = h.var((1, 2, 3, 4), unbiased=False, keepdim=True)
-            with torch.no_grad():
-                self.mean.lerp_(mean, 0.1)
-                self.variance.lerp_(variance, 0.1)
-        else:
-            mean, variance = self.mean, self.variance
-        return (h - mean) * ((variance + 1e-5).rsqrt() * self.scale) + self.offset
+        # As images with channels last, for which torch has a kernel of few passes.
+        images = [one.flatten(0, 1).permute(0, 3, 1, 2) for one in h]
+        flat = (self.mean, self.variance, self.scale, self.offset)
+        out = [
+            nn.functional.batch_norm(
+                image, *(values[i].flatten() for values in flat), self.training, 0.1, 1e-5
+            )
+            for i, image in enumerate(images)
+        ]
+        return torch.stack([one.permute(0, 2, 3, 1) for one in out]).view(h.shape)
 
 
 class _StraightThrough(torch.autograd.Function):

@@ -113,8 +113,8 @@ def band() -> Preset:
             lr=2e-3,
             lr_final=2e-4,
             schedule="linear",
-            clip=0.0,
-            betas=(0.5, 0.99),
+            clip=1.0,
+            betas=(0.5, 0.9),
             ema=0.998,
         ),
     )
