@@ -11,9 +11,11 @@ import tiny
 import torch
 
 from musegen import metrics, pretrained
+from musegen.dataset import Windows
 from musegen.errors import InputError
 from musegen.evaluate.musicvae import copies, draw, evaluate, scores, table
 from musegen.representations.events import Melody
+from musegen.representations.trio import Trio
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +110,26 @@ def test_unsuitable_data_is_refused_in_words(bundle: pretrained.Bundle) -> None:
     empty = replace(data, offsets=np.zeros(1, np.int64), style=np.zeros(0, np.int64))
     with pytest.raises(InputError, match="no held-out windows"):
         evaluate(bundle, empty, data)
+
+
+def test_voices_of_a_trio_are_counted_each() -> None:
+    """A trio of silence, whatever it is told: each voice is right where it is silent."""
+    model = tiny.network(tiny.config(vocab=(90, 90, 512)))
+    with torch.no_grad():
+        for voice in model.voices:
+            voice.logits.bias[0] = 1000.0
+    where = pretrained.save(tiny.FOLDER / "silent-trio", model, Trio(2), tiny.INFO)
+    rng = np.random.default_rng(0)
+    track, onset = rng.integers(0, 3, 300), np.sort(rng.integers(0, 32, 300))
+    notes = np.stack([onset, np.ones(300), 36 + track * 3, np.full(300, 80), track], axis=1)
+    offsets = np.arange(0, 301, 10)
+    data = Windows(
+        notes.astype(np.int16), offsets, np.zeros(30, np.int64), ("march",), Trio(2), drums=2
+    )
+    found = evaluate(pretrained.load(where), data, None, n=16)
+    row = found.reconstruction["all"]
+    x = data.encode(np.arange(30))
+    silent = [float((x[:, i] == 0).mean()) for i in range(3)]
+    assert [row[f"{v} sampled"] for v in ("melody", "bass", "drums")] == pytest.approx(silent)
+    assert row["teacher"] == pytest.approx(np.mean(silent))
+    assert sum("melody" in line for line in table(found)) > 1
