@@ -69,7 +69,7 @@ fuzz: $(VENV)/.dev
 	@nice -n 19 $(BIN)/python benchmarks/fuzz.py --minutes $(MINUTES) --seed $(SEED)
 
 pictures: demo
-	@$(BIN)/python docs/pictures.py docs/pictures
+	@$(BIN)/python docs/pictures.py docs/pictures more
 
 clean:
 	rm -rf $(VENV) build dist musegen.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -1,6 +1,7 @@
-"""The overview pictures of the README, from what `make demo` wrote into out/.
+"""The overview pictures of the docs, from what `make demo` wrote into out/ and from the models.
 
-Usage: python docs/pictures.py FOLDER, which gets samples.png and interpolation.png.
+Usage: python docs/pictures.py FOLDER [more], which gets samples.png and interpolation.png, and with
+"more" also drums.png and long.png.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from musegen.midi import write_atomic
 BARS = 4
 
 
-def main(folder: str) -> None:
+def main(folder: str, more: str = "") -> None:
     """Draw both pictures and print their paths."""
     samples = [mg.read(p) for p in sorted(Path("out/melodies").glob("melody-*.mid"))]
     path = sorted(Path("out/interpolation").glob("interpolation-*.mid"))
@@ -29,9 +30,14 @@ def main(folder: str) -> None:
         "samples.png": plot.grid(samples, [f"melody {i + 1}" for i in range(len(samples))], 2),
         "interpolation.png": plot.grid(steps, names, 2),
     }
+    if more:
+        loops = mg.load("drums-2bar").generate(8, seed=1)
+        tunes = mg.load("melody-16bar").generate(4, seed=2, style="fiddle")
+        pictures["drums.png"] = plot.grid(loops, [f"loop {i + 1}" for i in range(8)], 4)
+        pictures["long.png"] = plot.grid(tunes, [f"melody {i + 1}" for i in range(4)], 1)
     for name, data in pictures.items():
         print(write_atomic(Path(folder) / name, data, force=True))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])
