@@ -224,8 +224,24 @@ def test_threshold_temperature_and_seed() -> None:
     assert torch.equal(net.decode(z, noise(1)), net.decode(z, noise(2)))
 
 
+def test_latents_are_drawn_where_they_are_read() -> None:
+    net, x = model().train(), music(n=64)
+    with torch.no_grad():
+        net.reader.score.bias[0, 0, 3] = 2.5
+        for i in range(1500):
+            net.recall(x[:8] if i % 2 else x[-8:], None, noise(i))
+        mean, std = net.read(x)
+    drawn = net.prior(4000, noise())
+    torch.testing.assert_close(drawn.mean(0), mean.mean(0), atol=0.15, rtol=0)
+    expected = (mean.var(0) + std.square().mean(0)).sqrt()
+    assert float((drawn.std(0) / expected - 1).abs().mean()) < 0.15
+    before = net.center.clone()
+    net.eval().recall(x, None, noise())
+    assert torch.equal(net.center, before)
+
+
 def test_truncated_latents_stay_within_and_keep_their_shape() -> None:
-    z = model(replace(TINY, truncate=2.0, spread=0.5)).prior(400, noise())
+    z = model(replace(TINY, reader=0, truncate=2.0, spread=0.5)).prior(400, noise())
     assert float(z.abs().max()) <= 1.0
     assert abs(float(z.std()) - 0.5 * 0.8796) < 0.005  # of a normal distribution cut at 2
 

@@ -43,6 +43,7 @@ from musegen.models.patches import merged, nats, neurons
 
 __all__ = ["MuseGAN", "MuseGANConfig"]
 
+MEMORY = 0.002  # share of a batch in the Gaussian of all latents that are read
 FURTHEST = 4.0  # from the middle that a value of a latent is read, in standard deviations
 
 
@@ -72,17 +73,29 @@ class MuseGAN(nn.Module):
             )
             values = 2 * len(self.moving())
             self.reader = Critic(reading, c.tracks, c.planes, size, values)
+            self.register_buffer("center", torch.zeros(values // 2))
+            self.register_buffer("scatter", torch.eye(values // 2))
             with torch.no_grad():  # latents start near the prior
                 self.reader.score.weight.mul_(0.1)
                 self.reader.score.bias[..., values // 2 :] = 0.5
         self.judge = Critic(c.critic, c.tracks, c.planes, size)
 
+    center: Tensor
+    scatter: Tensor
+
     def prior(self, n: int, generator: torch.Generator) -> Tensor:
-        """Latents [n, z]: shared, own, shared time-dependent, own time-dependent ones."""
+        """Latents [n, z]: shared, own, shared time-dependent, own time-dependent ones.
+
+        Where latents are read from music, from the Gaussian of those that were read in training
+        (Ghosh et al. 2020): they fill only a part of N(0, I), and elsewhere is no music.
+        """
         c = self.config
         shared, own, shared_moving, own_moving = c.parts
         size = shared + shared_moving + c.tracks * (own + own_moving)
         noise = torch.randn(n, size, generator=generator, device=generator.device)
+        if c.reader:
+            root = torch.linalg.cholesky(self.scatter + 1e-3 * torch.eye(size).to(self.scatter))
+            return self.center + noise.to(root) @ root.T
         if c.truncate:  # by the inverse of the distribution: one draw for each number
             edge = torch.special.ndtr(torch.tensor(-c.truncate, device=noise.device))
             noise = torch.special.ndtri(edge + (1 - 2 * edge) * torch.special.ndtr(noise))
@@ -209,7 +222,13 @@ class MuseGAN(nn.Module):
             return None
         mean, std = self.read(x)
         noise = torch.randn(mean.shape, generator=generator, device=generator.device).to(mean)
-        logits = self.logits(self.config.spread * (mean + std * noise), given).flatten(1, 2)
+        z = mean + std * noise
+        if self.training:
+            with torch.no_grad():
+                self.center.lerp_(z.mean(0), MEMORY)
+                away = z - self.center
+                self.scatter.lerp_(away.T @ away / len(z), MEMORY)
+        logits = self.logits(z, given).flatten(1, 2)
         logits = logits * 2 if self.config.output == "tanh" else logits
         truth = x.bool()
         if given is not None:  # what is given costs nothing
