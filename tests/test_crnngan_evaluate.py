@@ -75,6 +75,9 @@ def test_statistics_are_medians() -> None:
     pieces = [np.array([[0, 1, 60, 64], [0, 1, 60 + k, 64]]) for k in (1, 2, 9)]
     found = statistics([*pieces, np.zeros((0, 4), int)])
     assert (found["tone span"], found["polyphony"], found["unique tones"]) == (2, 1, 2)
+    silent = statistics([np.zeros((0, 4), int)])
+    assert list(silent) == list(found)
+    assert np.isnan(list(silent.values())).all()
 
 
 def test_a_report() -> None:
