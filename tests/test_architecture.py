@@ -31,7 +31,7 @@ dataset prepare.leakage
 schedules sampling samplers layers models.voice models.crnngan_events models.crnngan models.musicvae
 models.patches models.musegan_critic models.musegan_bars models.musegan
 models.unet models.diffusion models
-objectives objectives.variational objectives.adversarial objectives.recurrent
+objectives objectives.variational objectives.players objectives.adversarial objectives.recurrent
 objectives.diffusion
 presets.base presets.musicvae presets.crnngan presets.musegan presets.diffusion presets
 cards pretrained distributed runs optimisation train plot.lanes plot

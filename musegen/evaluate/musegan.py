@@ -236,9 +236,9 @@ def table(result: Evaluation) -> list[str]:
         for name, far in (*ours.items(), ("MuseGAN, its own data", PAPER)):
             cells = "".join(f"{far[m]:7.3f}" for m in COMPARED)
             lines.append(f"    {name:22}{cells}")
-    found = result.statistics["octave"]
-    apart = np.abs(found["from noise"].mean("EB") - found["training"].mean("EB"))
-    names = found["training"].names
+    octave = result.statistics["octave"]
+    apart = np.abs(octave["from noise"].mean("EB") - octave["training"].mean("EB"))
+    names = octave["training"].names
     dead = [name for name, d in zip(names, apart, strict=True) if d > 0.15]
     lines.append(f"tracks whose EB is over 15 points away: {', '.join(dead) or 'none'}")
     lines.append("variety (shares)      distinct  near a training phrase  mean IoU to it  mean IoU")

@@ -14,7 +14,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -22,62 +22,9 @@ from torch import Tensor, nn
 
 from musegen.errors import MusegenError
 from musegen.objectives import Batch, Losses, Phase
+from musegen.objectives.players import GAN, Composing, made, shown, what_is_given
 
 PATIENCE = 100  # steps without any sign of life after which a critic counts as dead
-
-
-@runtime_checkable
-class GAN(Protocol):
-    """What a model offers. x has the shape and range of `Batch.x`, `given` is `Batch.given`."""
-
-    def prior(self, n: int, generator: torch.Generator) -> Tensor:
-        """Noise z [n, ...]."""
-        ...
-
-    def generate(self, z: Tensor, given: Tensor | None = None) -> Tensor:
-        """Music x [n, ...] from noise."""
-        ...
-
-    def critic(self, x: Tensor, given: Tensor | None = None) -> Tensor:
-        """Scores [n], unbounded."""
-        ...
-
-    def generator_parameters(self) -> Iterable[nn.Parameter]:
-        """What the generator's phase trains."""
-        ...
-
-    def critic_parameters(self) -> Iterable[nn.Parameter]:
-        """What the critic's phase trains."""
-        ...
-
-
-@runtime_checkable
-class Composing(Protocol):
-    """What a model may offer besides, all of it or nothing."""
-
-    def at(self, step: int) -> None:
-        """Set what changes in the course of training."""
-        ...
-
-    def ask(self, x: Tensor, generator: torch.Generator) -> Tensor | None:
-        """What is given of real music x [b, ...] where a batch gives nothing itself."""
-        ...
-
-    def draw(self, z: Tensor, given: Tensor | None, generator: torch.Generator) -> Tensor:
-        """Like `generate`, with draws of its own."""
-        ...
-
-    def recall(
-        self, x: Tensor, given: Tensor | None, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor] | None:
-        """Nats of making real music x again from latents that are read from it, and their
-        divergence from the prior, means over x; None for a model that reads nothing.
-        """
-        ...
-
-    def augment(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Music as the critic is shown it, real and made alike; differentiable."""
-        ...
 
 
 class Loss(NamedTuple):
@@ -247,10 +194,10 @@ class Adversarial:
         Beside it: mean scores, the spread of the fakes' scores, and where there is a penalty its
         value (before the weight) and the mean slope that it saw.
         """
-        given = _given(model, batch, step, generator)
+        given = what_is_given(model, batch, step, generator)
         with torch.no_grad():
-            fake = _shown(model, _made(model, len(batch.x), given, generator), generator)
-            real = _shown(model, batch.x.to(fake), generator)
+            fake = shown(model, made(model, len(batch.x), given, generator), generator)
+            real = shown(model, batch.x.to(fake), generator)
         on_real, on_fake = _scores(model, real, given), _scores(model, fake, given)
         loss = LOSSES[self.loss].critic(on_real, on_fake)
         found = {"real": on_real.mean(), "fake": on_fake.mean()}
@@ -269,7 +216,7 @@ class Adversarial:
         self, model: GAN, batch: Batch, step: int, generator: torch.Generator
     ) -> Losses:
         """The generator's loss on as many fakes as the batch has rows; none for the critic."""
-        given = _given(model, batch, step, generator)
+        given = what_is_given(model, batch, step, generator)
         found: Losses = {}
         cost = torch.zeros((), device=batch.x.device)
         if self.recall and isinstance(model, Composing):
@@ -281,8 +228,8 @@ class Adversarial:
         if step < self.warm:
             return {"loss": cost} | found
         with frozen(model.critic_parameters()):
-            fake = _made(model, len(batch.x), given, generator)
-            scores = _scores(model, _shown(model, fake, generator), given)
+            fake = made(model, len(batch.x), given, generator)
+            scores = _scores(model, shown(model, fake, generator), given)
         return {"loss": LOSSES[self.loss].generator(scores) + cost} | found
 
     def critic_due(self, step: int) -> bool:
@@ -310,8 +257,8 @@ class Adversarial:
         the mean score of real less that of fake.
         """
         assert isinstance(model, GAN)
-        given = _given(model, batch, None, generator)
-        fake = _made(model, len(batch.x), given, generator)
+        given = what_is_given(model, batch, None, generator)
+        fake = made(model, len(batch.x), given, generator)
         real = batch.x.to(fake)
         gap = _scores(model, real, given).mean() - _scores(model, fake, given).mean()
         return {"loss": energy_distance(real.flatten(1), fake.flatten(1)), "gap": gap}
@@ -384,28 +331,6 @@ def energy_distance(a: Tensor, b: Tensor) -> Tensor:
     """
     across, within_a, within_b = (torch.cdist(x, y).mean() for x, y in ((a, b), (a, a), (b, b)))
     return 2 * across - within_a - within_b
-
-
-def _given(
-    model: object, batch: Batch, step: int | None, generator: torch.Generator
-) -> Tensor | None:
-    """What is given at a step, which the model is told."""
-    if not isinstance(model, Composing):
-        return batch.given
-    if step is not None:
-        model.at(step)
-    return model.ask(batch.x, generator) if batch.given is None else batch.given
-
-
-def _made(model: GAN, n: int, given: Tensor | None, generator: torch.Generator) -> Tensor:
-    z = model.prior(n, generator)
-    if isinstance(model, Composing):
-        return model.draw(z, given, generator)
-    return model.generate(z, given)
-
-
-def _shown(model: GAN, x: Tensor, generator: torch.Generator) -> Tensor:
-    return model.augment(x, generator) if isinstance(model, Composing) else x
 
 
 def _scores(model: GAN, x: Tensor, given: Tensor | None) -> Tensor:
