@@ -293,7 +293,7 @@ class Refiner(nn.Module):
         inner, outer = c.planes * c.tracks, c.refiner * c.tracks
         sizes = ((inner, outer), (outer, inner)) * 2
         self.convolutions = nn.ModuleList(
-            nn.Conv2d(a, b, (3, 12), padding="same", groups=c.tracks) for a, b in sizes
+            nn.Conv2d(a, b, (3, 12), groups=c.tracks) for a, b in sizes
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(a) for a, _ in sizes)
 
@@ -306,7 +306,7 @@ class Refiner(nn.Module):
             for norm, layer in zip(
                 self.norms[i : i + 2], self.convolutions[i : i + 2], strict=True
             ):
-                step = layer(torch.relu(norm(step)))
+                step = layer(nn.functional.pad(torch.relu(norm(step)), (5, 6, 1, 1)))
             h = h + step
         h = h.unflatten(0, (-1, c.bars)).unflatten(2, (c.tracks, c.planes))
         return h.permute(0, 3, 2, 1, 4, 5).flatten(3, 4)

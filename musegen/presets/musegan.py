@@ -99,12 +99,12 @@ def band() -> Preset:
         Adversarial(
             "non-saturating",
             "r1",
-            weight=0.1,
+            weight=1.0,
             interval=8,
             n_critic=1,
             boost_first=1,
             warm=2000,
-            recall=0.002,
+            recall=0.004,
             beta=0.3,
         ),
         Training(
