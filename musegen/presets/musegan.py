@@ -100,7 +100,6 @@ def band() -> Preset:
             "non-saturating",
             "r1",
             weight=1.0,
-            interval=8,
             n_critic=1,
             boost_first=1,
             warm=2000,
