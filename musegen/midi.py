@@ -76,9 +76,9 @@ def read(
     if isinstance(source, (str, Path)) and str(source) == "-":
         source, name = sys.stdin.buffer, name or "standard input"
     if isinstance(source, (str, Path)):
-        name = name or str(source)
-        data = _file_bytes(Path(source), name)
-        suffix = Path(source).suffix.lower()
+        path = os.fspath(source)
+        name = name or path
+        data, suffix = _file_bytes(path, name), os.path.splitext(path)[1].lower()  # noqa: PTH122
     else:
         name = name or str(getattr(source, "name", "input"))
         data, suffix = source.read(MAX_BYTES + 1), Path(name).suffix.lower()
@@ -100,10 +100,14 @@ def read(
     return _midi(data, name, pedal, repair)
 
 
-def _file_bytes(path: Path, name: str) -> bytes:
+def _file_bytes(path: str, name: str) -> bytes:
     try:
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)  # no more, even of what has no end
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 (a third of the time of Path's)
+            size = os.fstat(file.fileno()).st_size
+            data = file.read(min(size, MAX_BYTES) + 1)
+            if len(data) > size:  # of no size that is known before, such as a pipe
+                data += io.BufferedReader(file).read(MAX_BYTES + 1 - len(data))
+            return data  # no more, even of what has no end
     except FileNotFoundError:
         raise InputError(name, "no such file; check the path") from None
     except IsADirectoryError:
