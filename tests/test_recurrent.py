@@ -161,6 +161,7 @@ def test_the_generator_gives_the_critic_no_gradients_and_the_other_way_round() -
         assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in phase.parameters)
 
 
+@torch.no_grad()
 def test_matching_a_sequence_with_itself_costs_nothing() -> None:
     model = CRNNGAN(MODEL)
     seen = model.real(batch().x.float())
@@ -179,6 +180,7 @@ def test_a_share_of_sequences_is_told_nothing() -> None:
     assert set(given.flatten(1).mean(1).tolist()) == {0.0, 1.0}
 
 
+@torch.no_grad()
 def test_the_longest_distance_is_that_of_other_music() -> None:
     """Held-out figures tell real sequences from an untrained network's."""
     found = Recurrent(chosen="distance").held_out(CRNNGAN(MODEL), batch(16), seeded())
