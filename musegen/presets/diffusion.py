@@ -33,7 +33,7 @@ def piano_8bar() -> Preset:
     """
     schedule = Schedule("cosine", 1000, shift=0.5)
     return Preset(
-        "8 bars of melody and piano with chords, for a CPU (the shipped piano-8bar)",
+        "8 bars of melody and piano with chords, for a CPU",
         DiffusionConfig(
             planes=4,
             pitches=84,
