@@ -106,7 +106,8 @@ def _file_bytes(path: str, name: str) -> bytes:
             size = os.fstat(file.fileno()).st_size
             data = file.read(min(size, MAX_BYTES) + 1)
             if len(data) > size:  # of no size that is known before, such as a pipe
-                data += io.BufferedReader(file).read(MAX_BYTES + 1 - len(data))
+                with io.BufferedReader(file) as rest:
+                    data += rest.read(MAX_BYTES + 1 - len(data))
             return data  # no more, even of what has no end
     except FileNotFoundError:
         raise InputError(name, "no such file; check the path") from None
