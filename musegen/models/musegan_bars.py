@@ -179,7 +179,7 @@ class BarGenerator(nn.Module):
                 branch = (*branch[:-1], (planes, *branch[-1][1:]))
             stages, norms = _stages(last, width, branch, c.norm, more)
             if c.merge == "added":
-                inner = stages[-1].weight.shape[1]
+                inner = (branch[-2][0] if len(branch) > 1 else width) + more
                 stages[-1], norms = Grow(last, inner, branch[-1], gain, bias=False), norms[:-1]
             self.branches.append(stages)
             self.branch_norms.append(norms)
@@ -223,6 +223,8 @@ class BarGenerator(nn.Module):
             h = h.expand(self.groups, *h.shape[1:])
         ends = []
         for branch, norms, seen in zip(self.branches, self.branch_norms, branch_maps, strict=True):
+            assert isinstance(branch, nn.ModuleList)
+            assert isinstance(norms, nn.ModuleList)
             end = h
             for i, stage in enumerate(branch):
                 end = stage(_with(end, seen, i, more))
@@ -330,9 +332,9 @@ def _backwards(inner: int, stages: tuple[Stage, ...], width: int) -> nn.ModuleLi
     return nn.ModuleList(layers)
 
 
-def _down(h: Tensor, stages: nn.ModuleList) -> list[Tensor]:
+def _down(h: Tensor, stages: nn.Module) -> list[Tensor]:
     found = [h]
-    for stage in stages:
+    for stage in stages.children():
         found.append(nn.functional.leaky_relu(stage(found[-1]), 0.2))
     return found
 

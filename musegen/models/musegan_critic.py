@@ -17,6 +17,7 @@ cuts one bar into four.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -163,7 +164,7 @@ def _leaky(h: Tensor) -> Tensor:
     return F.leaky_relu(h, 0.2)
 
 
-def _chain(groups: int, inner: int, stages: tuple[Stage, ...] | list[Stage]) -> nn.Sequential:
+def _chain(groups: int, inner: int, stages: Sequence[Stage]) -> nn.Sequential:
     """Stages with leaky rectifiers."""
     layers: list[nn.Module] = []
     for stage in stages:

@@ -143,12 +143,10 @@ class Norm(nn.Module):
             return torch.addcmul(self.offset, nn.functional.layer_norm(h, h.shape[3:]), self.scale)
         # As images with channels last, for which torch has a kernel of few passes.
         images = [one.flatten(0, 1).permute(0, 3, 1, 2) for one in h]
-        flat = (self.mean, self.variance, self.scale, self.offset)
+        flat = [v.flatten(1) for v in (self.mean, self.variance, self.scale, self.offset)]
         out = [
-            nn.functional.batch_norm(
-                image, *(values[i].flatten() for values in flat), self.training, 0.1, 1e-5
-            )
-            for i, image in enumerate(images)
+            nn.functional.batch_norm(image, mean, var, scale, offset, self.training, 0.1, 1e-5)
+            for image, mean, var, scale, offset in zip(images, *flat, strict=True)
         ]
         return torch.stack([one.permute(0, 2, 3, 1) for one in out]).view(h.shape)
 
@@ -164,7 +162,7 @@ class _StraightThrough(torch.autograd.Function):
         return (p > (0.5 if chance is None else chance)).to(p)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (p,) = ctx.saved_tensors
         return gradients[0] * (ctx.slope * p * (1 - p)), None, None
@@ -177,7 +175,7 @@ def neurons(logits: Tensor, slope: float = 1.0, chance: Tensor | None = None) ->
     the sigmoid says. Gradients go straight through, times the slope of the sigmoid, which a
     `slope` that grows in training makes ever more like a step (Chung et al. 2017).
     """
-    out: Tensor = _StraightThrough.apply(logits, chance, slope)  # type: ignore[no-untyped-call]
+    out: Tensor = _StraightThrough.apply(logits, chance, slope)
     return out
 
 
@@ -190,7 +188,7 @@ class _Nats(torch.autograd.Function):
         return nn.functional.softplus(logits).sum() - logits[truth].sum()
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         logits, truth = ctx.saved_tensors
         return torch.sigmoid(logits).sub_(truth.to(logits)).mul_(gradients[0]), None
@@ -201,7 +199,7 @@ def nats(logits: Tensor, truth: Tensor) -> Tensor:
 
     As `torch.nn.functional.binary_cross_entropy_with_logits`, in half of the passes over memory.
     """
-    out: Tensor = _Nats.apply(logits, truth)  # type: ignore[no-untyped-call]
+    out: Tensor = _Nats.apply(logits, truth)
     return out
 
 
