@@ -34,7 +34,7 @@ models.unet models.diffusion models
 objectives objectives.variational objectives.players objectives.adversarial objectives.recurrent
 objectives.diffusion
 presets.base presets.musicvae presets.crnngan presets.musegan presets.diffusion presets
-cards pretrained distributed runs optimisation train plot.lanes plot
+cards pretrained fitting distributed runs optimisation train plot.lanes plot
 pipeline.base pipeline.canvas pipeline.painting pipeline.diffusion
 pipeline.roles pipeline.musegan pipeline.latent pipeline.musicvae pipeline.crnngan pipeline
 evaluate.report evaluate.diffusion evaluate.features evaluate.musicvae evaluate.crnngan

@@ -1,0 +1,65 @@
+"""A preset and its data brought together, before training begins."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from musegen.dataset import Windows
+from musegen.errors import InputError, MusegenError
+from musegen.models.musicvae import MusicVAEConfig
+from musegen.presets import Preset
+from musegen.pretrained import Bundle
+
+MIN_WINDOWS = 32
+
+
+def check_data(preset: Preset, train_data: Windows, valid_data: Windows, out: str | Path) -> None:
+    """Refuse data that cannot be trained on, before training.
+
+    Raises:
+        InputError: too few windows, or windows of another kind than the preset's.
+    """
+    if train_data.representation.bars != preset.representation.bars:
+        bars = train_data.representation.bars
+        raise InputError("data", f"has windows of {bars} bars, the preset wants others")
+    if len(train_data) < MIN_WINDOWS or not len(valid_data):
+        raise InputError(
+            out,
+            f"{len(train_data)} training and {len(valid_data)} held-out windows are too few "
+            f"(at least {MIN_WINDOWS} and 1); give more MIDI files",
+        )
+
+
+def fitted(preset: Preset, data: Windows, init: Bundle | None) -> Preset:
+    """The preset with what only the data knows: names and shares of the styles, the moves.
+
+    Raises:
+        MusegenError: the bundle to begin with has other sizes.
+    """
+    known: tuple[str, ...] = getattr(init and init.model.config, "styles", ())
+    styles = known + tuple(s for s in data.styles if s not in known)
+    counts = [len(data.of_style(s)) if s in data.styles else 0 for s in styles]
+    shares = tuple(round(c / sum(counts), 4) for c in counts)
+    shift = preset.training.transpose
+    facts: dict[str, Any] = {"styles": styles, "shares": shares, "shift": shift}
+    wanted = {field.name for field in dataclasses.fields(preset.model)}
+    facts = {name: fact for name, fact in facts.items() if name in wanted}
+    preset = replace(preset, model=replace(preset.model, **facts))
+    if init is not None:
+        ours, theirs = preset.model, init.model.config
+        if type(ours) is not type(theirs):
+            raise MusegenError(f"cannot begin with {init.name}: it is of another family")
+        theirs = replace(theirs, **{k: v for k, v in facts.items() if k != "shift"})
+        if isinstance(ours, MusicVAEConfig) and isinstance(theirs, MusicVAEConfig):
+            ours = ours.part if theirs.segments < ours.segments else ours
+        for field in dataclasses.fields(theirs):
+            mine, other = (getattr(c, field.name) for c in (ours, theirs))
+            if mine != other:
+                raise MusegenError(
+                    f"cannot begin with {init.name}: its {field.name} is {other}, the preset's "
+                    f"{mine}; train the preset {init.info.get('preset', '?')}"
+                )
+    return preset
