@@ -147,7 +147,17 @@ def describe(config: Any, path: str = "") -> list[tuple[str, Any, str]]:
 
 
 def _meanings(cls: type) -> dict[str, str]:
-    """The "Attributes:" of a docstring, as the name of each and its text in one line."""
+    """The "Attributes:" of a docstring, as the name of each and its text in one line; those of base
+    classes too.
+    """
+    inherited = [_meanings(base) for base in cls.__bases__ if dataclasses.is_dataclass(base)]
+    known: dict[str, str] = {}
+    for meanings in reversed(inherited):
+        known |= meanings
+    return known | _listed(cls)
+
+
+def _listed(cls: type) -> dict[str, str]:
     _, _, listed = inspect.cleandoc(cls.__doc__ or "").partition("Attributes:\n")
     found: dict[str, str] = {}
     for line in listed.splitlines():

@@ -82,9 +82,9 @@ def trio_tracks(score: Score) -> Score:
     """A song as melody, bass and drums, the tracks of `Trio`; what there is none of stays empty.
 
     The bass is the lowest note of each sixteenth in the tracks with the program (32-39) or the name
-    of a bass, where there are none in the track that is lowest on the whole. The melody is the likeliest of
-    the other tracks that play one note at a time (nine onsets of ten) in half of the bars, else the
-    highest note of each sixteenth in all of them. Notes keep their times.
+    of a bass, where there are none in the track that is lowest on the whole. The melody is the
+    likeliest of the other tracks that play one note at a time (nine onsets of ten) in half of the
+    bars, else the highest note of each sixteenth in all of them. Notes keep their times.
     """
     pitched = [t for t in score.tracks if not t.is_drum and len(t)]
     bass = [t for t in pitched if TRIO.place(t) == 1 or "bass" in t.name.lower()]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("--part", default="test", show_default=True, type=click.Choice(["test", "valid"]))
 @click.option("-n", default=2048, show_default=True, type=click.IntRange(16), help="Samples a set.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**31 - 1))
-@click.option("--temperature", default=1.0, show_default=True, type=Number(0, 5))
+@click.option("--temperature", type=Number(0, 5), help="Of the samples; the model's own if silent.")
 @click.option("--spread", type=click.FloatRange(0, 2), help="Of the prior; 0.5 by default.")
 @click.option("-o", "--out", type=click.Path(), help="Folder for table.json and pictures.")
 @click.option("--card", "on_card", is_flag=True, help="Write the table into the bundle's card.")
@@ -34,7 +34,7 @@ def evaluate(
     part: str,
     n: int,
     seed: int,
-    temperature: float,
+    temperature: float | None,
     spread: float | None,
     out: str | None,
     on_card: bool,
@@ -59,8 +59,9 @@ def evaluate(
     talk = Talk(quiet, as_json)
     bundle = pretrained.load(model)
     wanted = bundle.representation
-    options: dict[str, Any] = {"n": n, "seed": seed, "temperature": temperature}
-    options |= {} if spread is None else {"spread": spread}
+    given = {"temperature": temperature, "spread": spread}
+    options: dict[str, Any] = {"n": n, "seed": seed}
+    options |= {name: value for name, value in given.items() if value is not None}
     with tempfile.TemporaryDirectory() as folder:
         training, where = None, data
         if not dataset.is_prepared(data):

@@ -95,8 +95,11 @@ KITS: dict[KitName, Kit] = {
 class Drums:
     """Drums of `bars` bars of 4/4 as uint16 [16 * bars], values 0 to 511 (bit i: class i is hit).
 
-    `kit` names one of `KITS`; `velocity` and `qpm` are what decoded scores get, since the symbols
-    hold neither.
+    Attributes:
+        bars: bars of 4/4 in a segment.
+        kit: name of one of `KITS`, which pitches are which drum.
+        velocity: of decoded hits, since the symbols hold none.
+        qpm: quarter notes a minute of decoded scores.
     """
 
     bars: int = 2

@@ -29,6 +29,12 @@ class Trio:
     """`bars` bars of 4/4 as uint16 [3, 16 * bars]: melody and bass (0-89), drums (0-511).
 
     Melody and bass are symbols of `Melody`, drums those of `Drums` with `kit`.
+
+    Attributes:
+        bars: bars of 4/4 in a segment.
+        kit: name of one of `KITS`, which pitches are which drum.
+        velocity: of decoded notes, since the symbols hold none.
+        qpm: quarter notes a minute of decoded scores.
     """
 
     bars: int = 16
