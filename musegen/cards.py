@@ -91,7 +91,7 @@ windows were cut, variants of a tune on one side.
 
 {table}
 
-## Held-out figures while training (averaged weights, validation songs)
+## Held-out figures while training (validation songs)
 
 | figure | value |
 |---|---|
