@@ -278,6 +278,36 @@ def test_models_lists_licences_and_styles(cli) -> None:
     assert row["bytes"] < 12e6
 
 
+@pytest.mark.parametrize("name", pretrained.names())
+def test_every_shipped_model_does_what_it_says(cli, tmp_path: Path, name: str) -> None:
+    from musegen import pipeline
+
+    (row,) = [r for r in cli("models", "--json").json["models"] if r["name"] == name]
+    assert tuple(row["verbs"]) == pipeline.load(name).verbs()
+    assert row["bytes"] < 25e6
+    made = []
+    for out in ("a.mid", "b.mid"):
+        done = cli("generate", "--model", name, "--seed", 4, "-o", tmp_path / out)
+        assert done.code == 0, done.err
+        made.append((tmp_path / out).read_bytes())
+    assert made[0] == made[1]
+    score = midi.read(tmp_path / "a.mid")
+    assert sum(len(track) for track in score.tracks) > 3
+    assert score.recipe["model"] == name
+
+
+def test_a_verb_takes_a_model_that_has_it(cli, tmp_path: Path) -> None:
+    tune = SAMPLES / "oneill_swallows_tail.mid"
+    done = cli("continue", tune, "--bars", 1, "--seed", 1, "-o", tmp_path / "longer.mid")
+    assert done.code == 0, done.err
+    longer = midi.read(tmp_path / "longer.mid")
+    assert longer.recipe["verb"] == "continue"
+    assert longer.end > midi.read(tune).end
+    done = cli("accompany", tune, "-o", tmp_path)
+    assert done.code == 4
+    assert "melody-2bar cannot accompany" in done.err
+
+
 def test_info_tells_tracks_metre_and_the_likeliest_melody(cli) -> None:
     done = cli("info", SAMPLES / "bach_bwv66_6.mid")
     assert done.code == 0
@@ -365,7 +395,8 @@ def test_options_that_a_model_does_not_take_are_named(cli, tmp_path: Path) -> No
     done = cli("generate", "--chords", "C G", "-o", tmp_path, "--model", tiny.bundle())
     assert done.code == 2
     assert "takes no --chords; it takes --" in done.err
-    done = cli("continue", SAMPLES / "oneill_swallows_tail.mid", "-o", tmp_path)
+    tune = SAMPLES / "oneill_swallows_tail.mid"
+    done = cli("continue", tune, "--model", "melody-2bar", "-o", tmp_path)
     assert done.code == 4
     assert "melody-2bar cannot continue, it can generate" in done.err
     done = cli("interpolate", SAMPLES / "oneill_swallows_tail.mid", "-o", tmp_path)

@@ -101,11 +101,11 @@ def models(as_json: bool, quiet: bool) -> None:
         config = pretrained.read_config(folder)
         size = (folder / "model.safetensors").stat().st_size
         row = {"name": name, "family": config["family"], "bytes": size, **config["info"]}
-        row["styles"] = config["model"]["styles"]
+        row["styles"] = config["model"].get("styles", [])
         rows.append(row)
         lines.append(f"{name}  {config['family']}, {size / 1e6:.1f} MB, weights MIT")
         lines.append(f"  verbs: {', '.join(row['verbs'])}")
-        lines.append(f"  styles: {', '.join(row['styles'])}")
+        lines += [f"  styles: {', '.join(row['styles'])}"] if row["styles"] else []
         for corpus, source in row["corpora"].items():
             lines.append(f"  trained on {corpus}: {source} ({row['data_licences'][corpus]})")
         for key, value in row.get("scores", {}).items():
