@@ -296,7 +296,7 @@ def test_a_run_that_never_began_does_not_keep_its_folder(tmp_path: Path) -> None
         ("training.batch=0", "at least 1"),
         ("training.lr=NaN", "numbers from 0 up"),
         ("training.transpose=-1", "not be negative"),
-        ("model.vocab=5", "model.vocab must be 90"),
+        ("model.vocab=[5]", r"model.vocab must be \[90\]"),
         ("model.steps=64", "model.steps must be 32, which 2 bars have"),
         ("representation.bars=4", "model.steps must be 64, which 4 bars have"),
         ("objective.unconditional=0", "model.unconditional needs"),
