@@ -9,9 +9,9 @@ from typing import Any
 
 from musegen.dataset import Windows
 from musegen.errors import InputError, MusegenError
-from musegen.models.musicvae import MusicVAEConfig
 from musegen.presets import Preset
 from musegen.pretrained import Bundle
+from musegen.sizes import MusicVAEConfig
 
 MIN_WINDOWS = 32
 

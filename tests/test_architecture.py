@@ -28,7 +28,7 @@ representations interop segment attributes metrics metrics.rolls melody summary
 corpora.containers corpora.grid corpora.readers corpora.catalogue corpora
 prepare.windows prepare.shards prepare.workers prepare.cluster prepare.split prepare.tables prepare
 dataset prepare.leakage
-schedules sampling samplers layers models.voice models.crnngan_events models.crnngan models.musicvae
+schedules sampling samplers layers sizes models.voice models.crnngan_events models.crnngan models.musicvae
 models.patches models.musegan_critic models.musegan_bars models.musegan
 models.unet models.diffusion models
 objectives objectives.variational objectives.players objectives.adversarial objectives.recurrent
@@ -63,7 +63,7 @@ ONLY = {
 }
 NO_TORCH = ["score", "formats", "midi", "representations", "segment", "melody", "metrics"]
 NO_TORCH += ["names", "attributes", "summary", "interop", "corpora"]
-NO_TORCH += ["prepare", "dataset", "plot", "cards", "config", "cli"]
+NO_TORCH += ["prepare", "dataset", "plot", "cards", "config", "cli", "sizes"]
 
 
 class Import:
@@ -140,7 +140,7 @@ def test_music_side_needs_no_torch(name: str) -> None:
 @pytest.mark.parametrize("name", [n for n in FILES if short(n).startswith("models")])
 def test_models_know_nothing_of_music_files_or_the_command_line(name: str) -> None:
     allowed = ("musegen.models", "musegen.sampling", "musegen.layers")
-    allowed += ("musegen.samplers", "musegen.schedules")
+    allowed += ("musegen.samplers", "musegen.schedules", "musegen.sizes")
     ours = [i.target for i in IMPORTS[name] if i.target.startswith("musegen")]
     assert [t for t in ours if not t.startswith(allowed)] == []
     others = {i.target.split(".")[0] for i in IMPORTS[name]} - {"musegen"}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, TypeAlias
 
-from musegen.models.crnngan import CRNNGAN, CRNNGANConfig
+from musegen.models.crnngan import CRNNGAN
 from musegen.models.diffusion import Denoiser, DiffusionConfig
 from musegen.models.musegan import MuseGAN, MuseGANConfig
-from musegen.models.musicvae import MusicVAE, MusicVAEConfig
+from musegen.models.musicvae import MusicVAE
+from musegen.sizes import CRNNGANConfig, MusicVAEConfig
 
 
 class Family(NamedTuple):

@@ -29,70 +29,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from musegen.layers import spectral
-from musegen.models.crnngan_events import EventHead, Rulers, Runs, ticks_of
-
-
-@dataclass(frozen=True)
-class CRNNGANConfig:
-    """Sizes.
-
-    Attributes:
-        steps: cells in training.
-        numbers: numbers in a cell: 4, or 10 for three tones.
-        head: "numbers" as published, or "events" (for cells of 4 numbers).
-        hidden: units of each LSTM of the generator.
-        layers: LSTMs of the generator.
-        width: of embeddings and of what is between states and marks, "events" only.
-        critic: units of each direction of the critic's LSTMs.
-        critic_layers: LSTMs of the critic.
-        critic_width: units between what the critic sees and its LSTMs; 0 for none.
-        decision: what the critic averages: "probability" of each cell, or its "score".
-        kernels: of minibatch discrimination (Salimans et al. 2016), 0 for none; published: 25.
-        kernel_size: numbers of each of them.
-        spectral: divide the critic's weights by their largest singular values (Miyato et al. 2018);
-            in LSTMs those of inputs and of states, one matrix for all gates.
-        dropout: between LSTMs, in training.
-        times: runs (step, count) of ticks, the marks of times between events.
-        lengths: the same for lengths of tones.
-        pitches: lowest pitch and how many.
-        intensities: velocities from one mark to the next, and marks.
-        slots: places in a bar that the generator hears; 0 for none.
-        bar: ticks of a bar of four quarters.
-        condition: "none"; "beats": what is told about each quarter (chords); "rhythm": times and
-            lengths of the events are told, pitches and intensities are made.
-        cues: numbers told about each beat or event.
-    """
-
-    steps: int = 100
-    numbers: int = 4
-    head: Literal["numbers", "events"] = "events"
-    hidden: int = 256
-    layers: int = 2
-    width: int = 128
-    critic: int = 128
-    critic_layers: int = 1
-    critic_width: int = 64
-    decision: Literal["probability", "score"] = "score"
-    kernels: int = 0
-    kernel_size: int = 10
-    spectral: bool = False
-    dropout: float = 0.0
-    times: Runs = ((8, 48), (32, 36), (384, 12))
-    lengths: Runs = ((8, 24), (16, 24), (48, 24), (192, 12), (768, 4))
-    pitches: tuple[int, int] = (21, 88)
-    intensities: tuple[int, int] = (4, 32)
-    slots: int = 48
-    bar: int = 1536
-    condition: Literal["none", "beats", "rhythm"] = "none"
-    cues: int = 36
+from musegen.models.crnngan_events import EventHead, Rulers, ticks_of
+from musegen.sizes import CRNNGANConfig
 
 
 class Recurrence(nn.Module):

@@ -12,13 +12,14 @@ forward, probabilities backward) and through the places as they are.
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Runs: TypeAlias = tuple[tuple[int, int], ...]  # (step, count), one run after the other, from 0
+from musegen.sizes import Runs
+
 ORDER = (0, 2, 1, 3)  # time, pitch, length, intensity as columns of a cell
 
 

@@ -30,8 +30,6 @@ Deviations, each behind a field of the config:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -39,68 +37,12 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from musegen.models.voice import Voice
+from musegen.sizes import MusicVAEConfig
 
 # One style; one for each sample [n]; frequencies to draw them by; None for those of training.
 Styles = int | Tensor | Sequence[float] | None
 HEAD = 32  # units of a head of attention
 SPREAD = 0.5  # of the prior's posteriors; better than 1 on validation songs (docs/results.md)
-
-
-@dataclass(frozen=True)
-class MusicVAEConfig:
-    """Sizes of a MusicVAE.
-
-    Attributes:
-        vocab: number of symbols of each voice; each has a decoder of its own.
-        steps: length of a sequence.
-        latent: size of z.
-        encoder: units of the encoder LSTM, per direction.
-        decoder: units of each layer of the decoder LSTM.
-        embedding: size of the symbol table in encoder and decoder; 0 for one-hot vectors.
-        readout: "last" as published, "steps" for a view of z at each step (see the module).
-        view: size of that view, and of the encoder's projection at each step (steps only).
-        layers: layers of the encoder LSTM.
-        segments: parts of a sequence (bars) that a conductor leads; 1 for the flat decoder.
-        conductor: units of each layer of the conductor LSTM (segments above 1 only).
-        context: size of what the conductor tells a segment; 0 for its last layer's units.
-        encode_segments: whether the encoder is hierarchical too.
-        unconditional: whether the decoder is a language model too (see the module).
-        recall: layers of attention from a segment to those before it, for that language model
-            (with segments and encode_segments only).
-        shift: largest transposition in training, up or down, which the language model is told.
-        styles: names of the kinds of music that the prior tells apart, most frequent first.
-        shares: their frequencies. These three are filled in by training.
-    """
-
-    vocab: tuple[int, ...] = (90,)
-    steps: int = 32
-    latent: int = 256
-    encoder: int = 512
-    decoder: tuple[int, ...] = (256, 256)
-    embedding: int = 0
-    readout: Literal["last", "steps"] = "last"
-    view: int = 64
-    layers: int = 1
-    segments: int = 1
-    conductor: tuple[int, ...] = ()
-    context: int = 0
-    encode_segments: bool = False
-    unconditional: bool = False
-    recall: int = 0
-    shift: int = 0
-    styles: tuple[str, ...] = ()
-    shares: tuple[float, ...] = ()
-
-    @property
-    def told(self) -> int:
-        """Size of what a segment is decoded from: z itself, or the conductor's embedding."""
-        return (self.context or self.conductor[-1]) if self.segments > 1 else self.latent
-
-    @property
-    def part(self) -> MusicVAEConfig:
-        """The flat model of a segment, whose weights a hierarchical one can begin with."""
-        flat = replace(self, steps=self.steps // self.segments, latent=self.told, segments=1)
-        return replace(flat, conductor=(), context=0, encode_segments=False, recall=0)
 
 
 class MusicVAE(nn.Module):

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from musegen.models.crnngan import CRNNGANConfig
 from musegen.objectives.recurrent import Recurrent
 from musegen.presets.base import Named, Preset, Rules, Training
 from musegen.representations.tuples import PPQ, Tuples
+from musegen.sizes import CRNNGANConfig
 
 EPOCH = 185  # steps: 3,697 pieces, 20 a batch
 

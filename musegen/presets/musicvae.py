@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from musegen.models.musicvae import MusicVAEConfig
 from musegen.objectives.variational import ELBO
 from musegen.presets.base import Named, Preset, Rules, Training
 from musegen.representations.drums import Drums
 from musegen.representations.events import Melody
 from musegen.representations.trio import Trio
+from musegen.sizes import MusicVAEConfig
 
 
 def _sizes(preset: Preset) -> MusicVAEConfig:
