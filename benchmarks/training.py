@@ -20,7 +20,7 @@ from torch import nn
 
 from musegen import dataset, models
 from musegen import train as loop
-from musegen.optimisation import best_device, noise, optimiser, set_up_cpu, update_average
+from musegen.optimisation import Average, best_device, noise, optimiser, set_up_cpu
 from musegen.presets import PRESETS, preset
 
 WARM_UP, TIMED = 3, 20
@@ -46,13 +46,15 @@ def measure(name: str, data: dataset.Windows, device: str, size: int | None) -> 
     average = models.build(wanted.model).to(device)
     phases, theirs = wanted.objective.phases(ours), wanted.objective.phases(bare)
     optimisers = [optimiser(p, training, device) for p in phases]
+    mean = Average(average, ours, phases[-1])
     plain = [torch.optim.AdamW(p.parameters, lr=training.lr, fused=True) for p in theirs]
     times: dict[str, list[float]] = {"data": [], "ours": [], "bare": []}
 
     def our_step(step: int) -> None:
         batch = loop.take(data, training, 0, step, device)
         loop.one_step(phases, optimisers, batch, training, 0, step)
-        update_average(average, ours, training, step)
+        if phases[-1].due(step):
+            mean.update(training, step)
 
     def bare_step(step: int) -> None:
         for phase, adam in zip(theirs, plain, strict=True):

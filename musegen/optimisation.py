@@ -54,14 +54,30 @@ def halved(training: Training, phase: Phase, device: str) -> bool:
     return training.precision == "bf16" or (device == "cuda" and torch.cuda.is_bf16_supported())
 
 
-@torch.no_grad()
-def update_average(average: nn.Module, model: nn.Module, training: Training, step: int) -> None:
-    """Exponential moving average, short at the start so that it does not lag; buffers copied."""
-    decay = min(training.ema, (1 + step) / (10 + step))
-    weight = 1 - decay
-    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), weight)
-    for kept, new in zip(average.buffers(), model.buffers(), strict=True):
-        kept.copy_(new)
+class Average:
+    """An exponential moving average of what a phase trains, short at the start so that it does not
+    lag. All else (a critic that the phase does not train, buffers) is copied when asked for.
+    """
+
+    def __init__(self, kept: nn.Module, model: nn.Module, phase: Phase) -> None:
+        trained = {id(p) for p in phase.parameters}
+        pairs = list(zip(kept.parameters(), model.parameters(), strict=True))
+        self.kept = [a for a, p in pairs if id(p) in trained]
+        self.new = [p for p in model.parameters() if id(p) in trained]
+        self.rest = [(a, p) for a, p in pairs if id(p) not in trained]
+        self.rest += zip(kept.buffers(), model.buffers(), strict=True)
+
+    @torch.no_grad()
+    def update(self, training: Training, step: int) -> None:
+        """After an update of the phase."""
+        decay = min(training.ema, (1 + step) / (10 + step))
+        torch._foreach_lerp_(self.kept, self.new, 1 - decay)
+
+    @torch.no_grad()
+    def copy_rest(self) -> None:
+        """Before the averaged model is used."""
+        for kept, new in self.rest:
+            kept.copy_(new)
 
 
 def noise(*place: int) -> torch.Generator:

@@ -25,14 +25,7 @@ from musegen.errors import MusegenError
 from musegen.fitting import check_data, fitted
 from musegen.models.musicvae import MusicVAE
 from musegen.objectives import Batch, Objective, Phase
-from musegen.optimisation import (
-    best_device,
-    halved,
-    learning_rate,
-    noise,
-    optimiser,
-    update_average,
-)
+from musegen.optimisation import Average, best_device, halved, learning_rate, noise, optimiser
 from musegen.presets import Preset, Training, check
 from musegen.pretrained import Bundle
 
@@ -113,6 +106,7 @@ def train(
         model.compile()
     phases = objective.phases(model)
     optimisers = [optimiser(phase, training, device) for phase in phases]
+    mean = Average(average, model, phases[-1])  # of the generator, where there is a critic
     state: dict[str, Any] = {"step": 0, "best": math.inf, "best_weights": None, "stale": 0}
     if first:
         start = "" if init is None else init.name
@@ -145,10 +139,12 @@ def train(
             losses = one_step(phases, optimisers, batch, training, seed, step)
             recent.append(losses)
             refuse_trouble(out, losses, objective.trouble(list(recent)), training, step)
-            update_average(average, model, training, step)
+            if phases[-1].due(step):
+                mean.update(training, step)
             state["step"] = step = step + 1
             held_out: dict[str, float] = {}
             if step % every == 0 or step == training.steps:
+                mean.copy_rest()
                 held_out = validate(objective, average, valid_data, seed, device)
                 better = held_out["loss"] < state["best"]
                 state["stale"] = 0 if better else state["stale"] + 1
