@@ -34,7 +34,8 @@ from numpy.typing import NDArray
 from musegen import dataset, midi
 from musegen.prepare import prepare
 from musegen.prepare.windows import Settings
-from musegen.representations.pianoroll import Pianoroll, roll
+from musegen.representations.pianoroll import Pianoroll
+from musegen.representations.rolls import read_roll, roll
 from musegen.representations.tracks import to_steps
 from musegen.score import ONSET, Notes
 
@@ -92,6 +93,10 @@ def note(text: str) -> None:
 
 
 def by_musegen(path: str, per_beat: int) -> Any:
+    return read_roll(path, per_beat)
+
+
+def by_musegen_score(path: str, per_beat: int) -> Any:
     return roll(midi.read(path, repair=False), per_beat)
 
 
@@ -129,7 +134,8 @@ def parse_only(path: str, per_beat: int) -> Any:
 
 
 QUICK = {
-    "**musegen** `roll(read(path, repair=False))`": by_musegen,
+    "**musegen** `read_roll(path)`": by_musegen,
+    "musegen `roll(read(path, repair=False))`": by_musegen_score,
     "musegen `roll(read(path))`, broken files mended": by_musegen_mending,
     "symusic `resample` + `pianoroll`": by_symusic,
     "*part of it*: musegen `read(path, repair=False)`": read_only,

@@ -1,8 +1,6 @@
-"""Read scores of any supported format, write Standard MIDI Files; the only importer of symusic and
-mido.
+"""Read scores of any supported format, write Standard MIDI Files; the only importer of mido.
 
-MIDI files are symusic's where it can read them whole (it is fast), and `smf`'s where they are
-broken, odd or hold notes that never end. Writing follows what DAWs showed to matter: format 1, 480
+Writing follows what DAWs showed to matter: format 1, 480
 ticks a quarter, a conductor track, named tracks, drums on channel 10, every End-of-Track on a bar
 line, and the recipe of the music in a text event, so that any file tells how to make it again.
 """
@@ -12,29 +10,22 @@ from __future__ import annotations
 import io
 import json
 import os
-import re
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from operator import attrgetter
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from musegen.errors import InputError, MusegenError
-from musegen.formats import abc, smf
-from musegen.formats.assemble import Maps, Part, assemble, check_length, check_size, clean
+from musegen.formats import abc, quick
+from musegen.formats.assemble import clean
 from musegen.formats.smf import DRUM_CHANNEL
 from musegen.score import DURATION, ONSET, PITCH, Score
 
 PPQ = 480
 MAX_BYTES = 32 * 2**20
-MAX_MIDI = 8 * 2**20
-MAX_WALK = 2**20  # what is read event by event in less than two seconds on a busy machine
-MAX_PARTS = 2**13  # tracks that symusic makes in half a second
-RECIPE = b"musegen {"  # a text event that starts so holds the recipe as JSON
 SUFFIXES = {
     ".mid": "midi",
     ".midi": "midi",
@@ -97,7 +88,20 @@ def read(
         from musegen.formats import toolkits
 
         return (toolkits.parse_muspy if kind == "muspy" else toolkits.parse_npz)(data, name)
-    return _midi(data, name, pedal, repair)
+    return quick.parse(data, name, pedal=pedal, repair=repair)
+
+
+def columns(path: str | Path) -> quick.Columns | None:
+    """What `read` without `repair` begins with: the notes neither sorted nor made a score.
+
+    Returns:
+        None where that does not serve: another format, a broken file, one that is too large.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    name = os.fspath(path)
+    return quick.columns(_file_bytes(name, name), name)
 
 
 def _file_bytes(path: str, name: str) -> bytes:
@@ -129,136 +133,6 @@ def _magic(data: bytes) -> str:
     if start.startswith(b"{"):
         return "muspy"
     return "abc" if start.startswith((b"X:", b"%abc")) else "midi"
-
-
-def _midi(data: bytes, name: str, pedal: bool, repair: bool) -> Score:
-    """The score of a MIDI file, by symusic where that reads all of it, else by `smf`."""
-    if len(data) > MAX_MIDI:
-        raise InputError(name, f"over {MAX_MIDI >> 20} MB, too large for a MIDI file")
-    small, parsed, remarks = len(data) <= MAX_WALK, None, []
-    if _PLAIN.match(data) and not _crowded(data):
-        parsed = _symusic(data)
-    whole = parsed is not None and not pedal and (not repair or _whole(data, parsed))
-    recipe = _find_recipe(data)
-    if parsed is not None and (whole or not small):
-        if not whole:
-            lost = "the pedal is not heeded" if pedal else "notes that never end may be left out"
-            remarks.append(f"over {MAX_WALK >> 20} MB, too large to mend: {lost}")
-        try:
-            return _from_symusic(parsed, name, recipe, remarks)
-        except InputError:
-            if not small:
-                raise
-    if not small:
-        reason = f"broken or odd, and over {MAX_WALK >> 20} MB, too large to mend; split the file"
-        raise InputError(name, reason)
-    return smf.parse(data, name, pedal=pedal, recipe=recipe)  # it knows best where it goes wrong
-
-
-def _symusic(data: bytes) -> Any:
-    """What symusic makes of a MIDI file, or None."""
-    import symusic
-
-    try:
-        return symusic.Score.from_midi(data, sanitize_data=False)
-    except Exception:  # of many kinds
-        return None
-
-
-def _crowded(data: bytes) -> bool:
-    """Whether a file may have more parts than symusic can make in time: it makes one of each track,
-    channel and program that has notes."""
-    if len(data) < 7 * MAX_PARTS:  # a part takes a change of program and a note
-        return False
-    most = 0
-    for start, _, end in smf.chunks(data, 14):
-        body = data[start:end]
-        changes = len(body) - len(body.translate(None, bytes(range(0xC0, 0xD0))))
-        most += min(16 + changes, 2048)
-        if most > MAX_PARTS:
-            return True
-    return False
-
-
-def _whole(data: bytes, parsed: Any) -> bool:
-    """Whether symusic has read all there is of a file that it could read.
-
-    It leaves out notes that never end, so their number is compared with that of the note-ons, and
-    symusic counts these as well: in a copy of the file in which they are control changes (and those
-    are aftertouch), behind a note on each channel, since it keeps no controls without notes. Only
-    bytes of 128 and more change, so every event stays where it is, save behind texts of over 2 kB;
-    then the numbers differ, and the file is better walked through.
-    """
-    head, count = smf.header(data, ""), data.count(b"MTrk")
-    if head.claims != count or data.count(b"\xff\x2f\x00") != count or _ODD_SIZE.search(data):
-        return False
-    pieces = [data[: head.end]]
-    for start, _, end in smf.chunks(data, head.end):
-        body = data[start:end]
-        if not body.endswith(b"\xff\x2f\x00"):
-            return False
-        notes = b"".join(note for on, note in _FIRST_NOTES if on in body)
-        size = (len(notes) + len(body)).to_bytes(4, "big")
-        pieces += [b"MTrk", size, notes, body.translate(_NOTES_AS_CONTROLS)]
-    copy = _symusic(b"".join(pieces))
-    if copy is None:
-        return False
-    values = [t.controls.numpy()["value"] for t in copy.tracks if len(t.controls)]
-    return sum(map(np.count_nonzero, values)) == parsed.note_num()
-
-
-# A header of six bytes, format 0 or 1, and ticks to a quarter.
-_PLAIN = re.compile(rb"MThd\x00{3}\x06\x00[\x00\x01]..(?!\x00\x00)[\x00-\x7f].", re.DOTALL)
-# A tempo, metre or key of another size than they have; symusic takes what comes behind for it.
-_ODD_SIZE = re.compile(rb"\xff(?:\x51[^\x03]|\x58[^\x04]|\x59[^\x02])")
-# For `_whole`: note-ons by channel, as the byte that marks them and a note of no length.
-_FIRST_NOTES = [(bytes([on]), bytes([0, on, 0, 1, 0, 0, 0])) for on in range(0x90, 0xA0)]
-_NOTES_AS_CONTROLS = bytes(
-    b + {0x9: 0x20, 0xB: -0x10, 0xC: 0x10}.get(b >> 4, 0) for b in range(256)
-)
-
-
-def _from_symusic(
-    parsed: Any, name: str, recipe: Mapping[str, Any], remarks: Sequence[str] = ()
-) -> Score:
-    events = parsed.tempos, parsed.time_signatures, parsed.key_signatures, parsed.markers
-    ppq = parsed.ticks_per_quarter
-    check_size(name, len(parsed.tracks), parsed.note_num(), max(map(len, events)))
-    check_length(name, parsed.end() if parsed.start() >= 0 else 2**31, ppq)
-    parts, counts, notes = [], [], None
-    for t in parsed.tracks:
-        parts.append(Part(t.program, t.is_drum, clean(t.name)))
-        counts.append(len(t.notes))
-        if notes is None:
-            notes = t.notes
-        else:
-            notes.extend(t.notes)  # arrays are made of all at once
-    named = notes.numpy() if notes is not None else dict.fromkeys(_COLUMNS, np.zeros(0, np.int32))
-    columns = [named[key] for key in _COLUMNS]
-    maps = Maps(*(list(map(get, e)) if e else [] for get, e in zip(_FIELDS, events, strict=True)))
-    return assemble(ppq, parts, counts, columns, maps, recipe, remarks)
-
-
-# How symusic names what we take from it.
-_COLUMNS = ("time", "duration", "pitch", "velocity")
-_FIELDS = (
-    attrgetter("time", "mspq"),
-    attrgetter("time", "numerator", "denominator"),
-    attrgetter("time", "key", "tonality"),
-    attrgetter("time", "text"),
-)
-
-
-def _find_recipe(data: bytes) -> Mapping[str, Any]:
-    at = data.find(RECIPE, 0, 4096)
-    if at < 0:
-        return {}
-    text = data[at + len(RECIPE) - 1 : at + 65536].decode("utf-8", "replace")
-    try:
-        recipe, _ = json.JSONDecoder().raw_decode(text)
-    except (ValueError, RecursionError):
-        return {}
-    return recipe if isinstance(recipe, dict) else {}
 
 
 def to_bytes(score: Score) -> bytes:

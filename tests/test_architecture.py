@@ -20,21 +20,23 @@ FILES = {
 ORDER = """
 version errors names score formats formats.abc formats.assemble formats.archive formats.marks
 formats.notation formats.musicxml formats.cells formats.toolkits formats.smf
-config midi
-representations.events representations.tracks representations.pianoroll representations.onsetroll
-representations.drums
+formats.quick config midi
+representations.events representations.tracks representations.rolls representations.pianoroll
+representations.onsetroll representations.drums
 representations.trio representations.groove representations.chords representations.tuples
 representations interop segment attributes metrics metrics.rolls melody summary
 corpora.containers corpora.grid corpora.readers corpora.catalogue corpora
 prepare.windows prepare.shards prepare.workers prepare.cluster prepare.split prepare.tables prepare
 dataset prepare.leakage
-schedules sampling samplers layers sizes models.voice models.crnngan_events models.crnngan models.musicvae
+schedules sizes runtime.parts runtime.musicvae runtime.crnngan runtime sampling samplers layers
+models.voice models.crnngan_events models.crnngan models.musicvae
 models.patches models.musegan_critic models.musegan_bars models.musegan
 models.unet models.diffusion models
 objectives objectives.variational objectives.players objectives.adversarial objectives.recurrent
 objectives.diffusion
 presets.base presets.musicvae presets.crnngan presets.musegan presets.diffusion presets
-cards pretrained fitting distributed runs optimisation train plot.lanes plot
+cards pretrained fitting distributed runs optimisation train
+plot.lanes plot.figures plot.charts plot
 pipeline.base pipeline.canvas pipeline.painting pipeline.diffusion
 pipeline.roles pipeline.musegan pipeline.latent pipeline.musicvae pipeline.crnngan pipeline
 evaluate.report evaluate.diffusion evaluate.features evaluate.musicvae evaluate.crnngan
@@ -47,9 +49,9 @@ EXCEPTIONS = {("score", "midi"), ("score", "plot")}
 ROOMS = ("common", "music", "edit", "fill", "training", "data", "look", "main")
 # Packages that only these modules may import, at any depth.
 ONLY = {
-    "symusic": {"midi"},
+    "symusic": {"formats.quick"},
     "mido": {"midi"},
-    "matplotlib": {"plot"},
+    "matplotlib": {"plot", "plot.figures", "plot.charts"},
     "music21": {"formats.abc", "corpora"},
     "muspy": {"interop"},
     "pypianoroll": {"interop"},
@@ -63,7 +65,7 @@ ONLY = {
 }
 NO_TORCH = ["score", "formats", "midi", "representations", "segment", "melody", "metrics"]
 NO_TORCH += ["names", "attributes", "summary", "interop", "corpora"]
-NO_TORCH += ["prepare", "dataset", "plot", "cards", "config", "cli", "sizes"]
+NO_TORCH += ["prepare", "dataset", "plot", "cards", "config", "cli", "sizes", "runtime"]
 
 
 class Import:

@@ -17,6 +17,7 @@ from strategies import END, NOTE, meta, smf
 
 from musegen import midi
 from musegen.errors import InputError
+from musegen.formats import quick
 from musegen.score import Score
 from musegen.segment import pick_melody
 
@@ -154,7 +155,7 @@ BOMBS: dict[str, tuple[Callable[[int], bytes], str]] = {
 }
 
 
-@pytest.mark.parametrize("size", [midi.MAX_WALK, midi.MAX_MIDI])
+@pytest.mark.parametrize("size", [quick.MAX_WALK, quick.MAX_MIDI])
 @pytest.mark.parametrize("kind", BOMBS)
 def test_large_files_are_soon_read_or_refused(kind: str, size: int) -> None:
     make, reason = BOMBS[kind]
@@ -167,7 +168,7 @@ def test_large_files_are_soon_read_or_refused(kind: str, size: int) -> None:
         said = str(error)
     assert time.process_time() - start < 30
     assert peak_kb() - peak < 2**20
-    if size == midi.MAX_WALK:
+    if size == quick.MAX_WALK:
         assert (score is None) == bool(reason)
     assert reason in said or "too large to mend" in said
     if score:

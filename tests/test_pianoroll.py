@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from strategies import one_track
 
 from musegen import midi
-from musegen.representations.pianoroll import MAX_CELLS, Pianoroll, bar_steps, roll
+from musegen.formats import quick
+from musegen.representations.pianoroll import Pianoroll
+from musegen.representations.rolls import MAX_CELLS, bar_steps, read_roll, roll
 from musegen.representations.tracks import gather, to_steps
 from musegen.score import Score, Track, as_notes
 
@@ -220,6 +222,38 @@ def test_onsets_are_those_of_symusic(per_beat: int, samples: Path) -> None:
         pitched = np.array([not t.is_drum for t in score.tracks])
         differ = mine[:k][pitched, :steps] != frames[pitched, :steps]
         assert differ.sum() <= 0.05 * frames.sum()
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_roll_read_at_once_is_that_of_the_score(
+    packed: bool, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether symusic's notes lie in memory as they are known to, or not."""
+    if not packed:
+        monkeypatch.setattr(quick, "_state_is_packed", lambda kind: False)
+    files, quickly = pieces(samples)[::2], 0
+    rng = np.random.default_rng(0)
+    for i, path in enumerate(files[:4]):  # broken ones, and another format
+        data = bytearray(path.read_bytes())
+        data[int(rng.integers(20, len(data)))] ^= 0x80
+        files.append(tmp_path / f"{i}.mid")
+        files[-1].write_bytes(data[: int(rng.integers(100, len(data)))] if i % 2 else data)
+    (tmp_path / "empty.mid").write_bytes(midi.to_bytes(Score()))
+    for path in [*files, tmp_path / "empty.mid", samples / "ryan_durangs_hornpipe.abc"]:
+        score = midi.read(path, repair=False)
+        quickly += midi.columns(path) is not None
+        for kind in ({}, {"low": 50, "high": 70}, {"onsets": True}, {"low": 60, "onsets": True}):
+            for per_beat in (4, 24):
+                assert np.array_equal(
+                    read_roll(path, per_beat, **kind), roll(score, per_beat, **kind)
+                )
+    assert 8 < quickly < len(files)
+
+
+def test_symusics_notes_lie_in_memory_as_they_are_known_to(samples: Path) -> None:
+    """Else reading is right still, but slower: time to look at what symusic has changed."""
+    (notes, *_) = [t.notes for t in symusic.Score(str(pieces(samples)[0])).tracks if len(t.notes)]
+    assert quick._state_is_packed(type(notes))
 
 
 @pytest.mark.parametrize("per_beat", [4, 24])

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from musegen.names import plain
-from musegen.representations import pianoroll
+from musegen.representations.rolls import bar_steps, roll
 from musegen.score import PITCH, Score
 
 Values = NDArray[np.float64]
@@ -195,14 +195,14 @@ def of_score(score: Score, mode: str = "octave", *, beat: int = 24) -> BarStatis
         beat: steps to a quarter note, which is the beat in every metre.
 
     Raises:
-        ValueError: the roll of the score would be too large, see `pianoroll.roll`.
+        ValueError: the roll of the score would be too large, see `representations.rolls.roll`.
     """
     tracks, pitches = len(score.tracks), np.concatenate([t.notes[:, PITCH] for t in score.tracks])
     low, high = int(pitches.min(initial=127)), int(pitches.max(initial=0))
     if MODES[mode].published:  # the register that is cut into twelve
         low, high = 24, 107
-    cells = pianoroll.roll(score, beat, low=low, high=max(low, high), onsets=True)
-    lines = np.unique(pianoroll.bar_steps(score, beat))  # bars of no step are none
+    cells = roll(score, beat, low=low, high=max(low, high), onsets=True)
+    lines = np.unique(bar_steps(score, beat))  # bars of no step are none
     lines[-1] = max(lines[-1], cells.shape[1])  # a note just before the end is rounded onto it
     whole = np.zeros((len(cells), int(lines[-1]), cells.shape[2]), np.bool_)
     whole[:, : cells.shape[1]] = cells

@@ -1,10 +1,10 @@
 """Multi-track piano rolls: [channel, time, pitch], uint8 (Dong et al. 2018, MuseGAN, section 3).
 
 A step is a fraction of a quarter note and follows from ticks alone, so metres, tempi and their
-oddities move no note; `bar_steps` tells where the bars of the metre map begin. With k tracks the
-channels 0 to k-1 are the tracks; with an onset plane channels k to 2k-1 are their onsets. Cells are
-1 or the velocity where a note sounds, its onset included, and 0 elsewhere. Drums sound for one step
-a hit, however long the file holds them.
+oddities move no note; `rolls.bar_steps` tells where the bars of the metre map begin. With k tracks
+the channels 0 to k-1 are the tracks; with an onset plane channels k to 2k-1 are their onsets. Cells
+are 1 or the velocity where a note sounds, its onset included, and 0 elsewhere. Drums sound for one
+step a hit, however long the file holds them.
 
 A roll without onset plane cannot tell a repeated note from a held one: notes that touch or overlap
 on one key of a track become one, unless `gaps` takes the last step from the earlier, as in the Lakh
@@ -14,13 +14,13 @@ again.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from musegen.representations.rolls import Roll, bar_steps, check_size, fill
 from musegen.representations.tracks import (
     TRACK,
     TRACKSETS,
@@ -30,13 +30,6 @@ from musegen.representations.tracks import (
     to_steps,
 )
 from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Notes, Score
-
-MAX_CELLS = 2**29  # of one array; bytes
-MAX_SOUNDING = 2**26  # steps of all notes together: more sounding cells than any music has
-_CHUNK = 2**20  # sounding cells drawn at a time, which bounds the memory for their indices
-_NO_NOTES: Notes = np.zeros((4, 0), np.int64)
-
-Roll = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -113,7 +106,7 @@ class Pianoroll:
         """A whole score, however long, to the end of its last bar: [channels, time, pitches].
 
         Raises:
-            ValueError: the roll would be too large, see `MAX_CELLS` and `MAX_SOUNDING`.
+            ValueError: the roll would be too large, see `rolls.MAX_CELLS`.
         """
         notes = self._notes(score)
         last = int((notes[:, ONSET] + notes[:, DURATION]).max(initial=1))
@@ -146,7 +139,7 @@ class Pianoroll:
             out: an array of that shape to draw into instead of a new one.
 
         Raises:
-            ValueError: the array would be too large, see `MAX_CELLS`.
+            ValueError: the array would be too large, see `rolls.MAX_CELLS`.
         """
         return self._draw(notes, owner, n, self.steps, out)
 
@@ -289,104 +282,3 @@ class Pianoroll:
         rows, owner = rows[first], owner[first]
         rows[:, DURATION] = end[~held] - start[first]
         return rows, owner
-
-
-def roll(
-    score: Score,
-    steps_per_beat: int = 4,
-    *,
-    low: int = 0,
-    high: int = 127,
-    onsets: bool = False,
-    velocities: bool = False,
-) -> Roll:
-    """A whole score with the tracks as in the file: uint8 [channels, time, pitches].
-
-    Channels, cells and drums are as in the module's docstring, the tracks being those of the score;
-    time ends with the last note, or with the score where that is longer. Where notes of one pitch
-    overlap, the later's velocity counts. In memory time runs fastest, which is what makes this
-    quick: the array is a view of one with its last two axes swapped.
-
-    Raises:
-        ValueError: the roll would be too large, see `MAX_CELLS` and `MAX_SOUNDING`.
-    """
-    k, pitches = len(score.tracks), high - low + 1
-    notes = [t.notes.T for t in score.tracks]
-    owner = np.arange(k).repeat([n.shape[1] for n in notes])
-    columns = np.concatenate([_NO_NOTES, *notes], axis=1)
-    if low > 0 or high < 127:
-        inside = (columns[PITCH] >= low) & (columns[PITCH] <= high)
-        columns, owner = columns[:, inside], owner[inside]
-    onset, length, pitch, velocity = columns
-    length += onset  # ends, for the moment
-    columns[: DURATION + 1] = nearest_step(columns[: DURATION + 1], score.ppq, steps_per_beat)
-    length -= onset
-    np.maximum(length, 1, out=length)
-    is_drum = [t.is_drum for t in score.tracks]
-    if any(is_drum):
-        length[np.array(is_drum)[owner]] = 1
-    end = nearest_step(score.length, score.ppq, steps_per_beat)
-    end = max(end, int((onset + length).max(initial=0)))
-    shape = (2 * k if onsets else k, pitches, end)
-    check_size(shape)
-    out = np.zeros(shape, np.uint8)
-    flat, start = out.reshape(-1), owner
-    start *= pitches
-    start += pitch
-    start -= low
-    start *= end
-    start += onset
-    value = velocity if velocities else 1
-    fill(flat, start, length, 1, value)
-    if onsets:
-        flat[start + k * pitches * end] = value
-    return out.swapaxes(1, 2)
-
-
-def bar_steps(score: Score, steps_per_beat: int) -> NDArray[np.int64]:
-    """The steps where the bars of the metre map begin and the last one ends, [bars + 1]."""
-    return nearest_step(score.bar_lines(), score.ppq, steps_per_beat)
-
-
-def check_size(shape: tuple[int, ...]) -> None:
-    """Refuse arrays of more than `MAX_CELLS` bytes before they are made.
-
-    Raises:
-        ValueError: the shape is larger.
-    """
-    if math.prod(shape) > MAX_CELLS:
-        raise ValueError(
-            f"a piano roll of {' x '.join(map(str, shape))} would take {math.prod(shape):,} bytes, "
-            f"at most {MAX_CELLS:,} are drawn; take fewer steps to a beat or a part of the music"
-        )
-
-
-def fill(
-    flat: Roll,
-    start: NDArray[np.int64],
-    length: NDArray[np.int64],
-    stride: int,
-    value: NDArray[np.int64] | int,
-) -> None:
-    """Set `length` cells of `flat`, `stride` apart, from each `start` on, to `value`.
-
-    Raises:
-        ValueError: the lengths add up to more than `MAX_SOUNDING`.
-    """
-    ends = length.cumsum()
-    total = int(ends[-1]) if len(ends) else 0
-    if total > MAX_SOUNDING:
-        raise ValueError(
-            f"the notes last {total:,} steps in all, at most {MAX_SOUNDING:,} are drawn; "
-            "look for notes without end"
-        )
-    if total > _CHUNK and len(length) > 1:
-        half = len(length) // 2
-        for part in (slice(half), slice(half, None)):
-            chosen = value if isinstance(value, int) else value[part]
-            fill(flat, start[part], length[part], stride, chosen)
-        return
-    before = (ends - length) * stride
-    cells = (start - before).repeat(length)
-    cells += np.arange(0, stride * total, stride)
-    flat[cells] = value if isinstance(value, int) else value.repeat(length)
