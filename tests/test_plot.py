@@ -91,7 +91,7 @@ def test_titles_and_names_are_drawn_as_they_are() -> None:
     name = "$_^$ \u4e2d"
     size(plot.roll(np.ones((1, 8, 8)), names=[name], title=name))
     size(plot.similarity(np.ones((1, 1)), name))
-    assert plot._legible("a\u4e2db\u266d") == "a\u25a1b\u266d"
+    assert plot.legible("a\u4e2db\u266d") == "a\u25a1b\u266d"
 
 
 def boxes(axes: Any) -> list[list[tuple[float, ...]]]:

@@ -1,14 +1,13 @@
 """Pictures: piano rolls of scores and arrays, densities, self-similarity.
 
-The only importer of matplotlib. Pictures are PNG or SVG files in memory, with the same bytes for
+The only importers of matplotlib are here (figures.py: what all share; charts.py: curves and
+densities). Pictures are PNG or SVG files in memory, with the same bytes for
 the same music.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +17,29 @@ from numpy.typing import ArrayLike, NDArray
 from musegen.errors import InputError
 from musegen.midi import write_atomic
 from musegen.names import drum_name, instrument_name, plain
+from musegen.plot.charts import curves, densities, similarity
+from musegen.plot.figures import (
+    BEAT,
+    GREY,
+    GROUND,
+    INK,
+    LINE,
+    Picture,
+    legible,
+    new_figure,
+    panels,
+    save,
+)
 from musegen.plot.lanes import COLOURS, Lane, bars_a_row, colour, excerpt, label, lanes, octaves
 from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Score
 
+__all__ = ["Picture", "curves", "densities", "draw", "grid", "pianoroll", "picture", "png", "roll"]
+__all__ += ["similarity"]
+
 KINDS = (".png", ".svg")
-INK, GREY, LINE, BEAT, GROUND = "#333333", "#858585", "#c2c2c2", "#e6e6e6", "#f6f6f6"
 TALLEST = 56.0  # of all rows, inches
 GAP = 3.0  # between lanes, semitones
 HEAD, LEGEND, FOOT = 0.36, 0.2, 0.36  # above a picture, and below each row, inches
-
-
-class Picture(bytes):
-    """An image file in memory; notebooks show it."""
-
-    def __repr__(self) -> str:
-        """Short: how large it is."""
-        return f"Picture({len(self)} bytes)"
-
-    def _repr_png_(self) -> bytes | None:
-        return bytes(self) if self.startswith(b"\x89PNG") else None
-
-    def _repr_svg_(self) -> str | None:
-        return None if self.startswith(b"\x89PNG") else self.decode()
 
 
 def picture(score: Score, title: str = "", kind: str = ".png", *, first_bar: int = 1) -> Picture:
@@ -70,7 +70,7 @@ def picture(score: Score, title: str = "", kind: str = ".png", *, first_bar: int
     inches = [unit * (sum(lane.height + GAP for lane in some) - GAP) for some in shown]
     width = 14.0 if len(starts) > 1 else float(np.clip(left + 0.4 + 0.85 * bars, 7, 14))
     y = height = sum(inches) + FOOT * len(parts) + HEAD + LEGEND * legend
-    figure = _figure(width, height, layout=None)
+    figure = new_figure(width, height, layout=None)
     _write_head(figure, score, title, legend=legend)
     y -= HEAD + LEGEND * legend
     for start, part, some, tall in zip(starts, parts, shown, inches, strict=True):
@@ -81,7 +81,7 @@ def picture(score: Score, title: str = "", kind: str = ".png", *, first_bar: int
         for lane, bottom in zip(some, bottoms, strict=True) if band else ():
             _write_name(figure, score, lane, (y + unit * (bottom + lane.height / 2)) / height)
         y -= FOOT
-    return _save(figure, kind)
+    return save(figure, kind)
 
 
 def draw(
@@ -116,7 +116,7 @@ def draw(
     for lane, bottom in zip(shown, bottoms, strict=True):
         _draw_lane(ax, score, lane, bottom, end, len(shown) == 1)
         if small and len(shown) > 1:
-            ticks[bottom + lane.height / 2] = _legible(label(score, lane.tracks[0]))
+            ticks[bottom + lane.height / 2] = legible(label(score, lane.tracks[0]))
             continue
         fine = len(shown) == 1 and lane.height <= 30
         names = {k: drum_name(k) for k in lane.keys} or octaves(lane.low + 1, lane.high, fine=fine)
@@ -135,7 +135,7 @@ def draw(
     ax.tick_params(axis="y", labelsize=6 if len(shown) > 1 else 7, length=0, labelcolor=GREY)
     ax.set_frame_on(False)
     if title:
-        ax.set_title(_legible(title), fontsize=8, loc="left", color=INK, parse_math=False)
+        ax.set_title(legible(title), fontsize=8, loc="left", color=INK, parse_math=False)
     return bottoms
 
 
@@ -180,7 +180,7 @@ def _write_head(figure: Any, score: Score, title: str, *, legend: bool) -> None:
 
     def write(x: float, y: float, text: str, **look: Any) -> float:
         """Text at a place in inches; where it ends."""
-        made = figure.text(x / width, 1 - y / height, _legible(text), parse_math=False, **look)
+        made = figure.text(x / width, 1 - y / height, legible(text), parse_math=False, **look)
         return float(made.get_window_extent().x1 / figure.dpi)
 
     x = write(0.1, 0.22, plain(title, int(7 * width)), size=10, color=INK, weight="bold")
@@ -199,43 +199,9 @@ def _write_name(figure: Any, score: Score, lane: Lane, y: float) -> None:
     name, what = label(score, i), instrument_name(track.program, track.is_drum)
     same = {"x": 0.1 / width, "va": "center", "parse_math": False}
     high = y + shift * (name != what)
-    figure.text(y=high, s=_legible(name), size=7.5, weight="bold", color=colour(score, i), **same)
+    figure.text(y=high, s=legible(name), size=7.5, weight="bold", color=colour(score, i), **same)
     if name != what:
         figure.text(y=y - 1.2 * shift, s=what, size=6, color=GREY, **same)
-
-
-@cache
-def _glyphs() -> frozenset[int]:
-    """Letters that the font has, upright and bold."""
-    from matplotlib.font_manager import FontProperties, findfont, get_font
-
-    fonts = [get_font(findfont(FontProperties(weight=w))) for w in ("normal", "bold")]
-    return frozenset.intersection(*(frozenset(font.get_charmap()) for font in fonts))
-
-
-def _legible(text: str) -> str:
-    """Text with a box for letters that the font lacks."""
-    return "".join(c if ord(c) in _glyphs() else "□" for c in text)
-
-
-def _figure(width: float, height: float, layout: Any = "constrained") -> Any:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout=layout, facecolor="white")
-    FigureCanvasAgg(figure)  # draws to memory: no window system, no global state
-    return figure
-
-
-def _save(figure: Any, kind: str = ".png") -> Picture:
-    """As a file in memory, without dates, versions or random names."""
-    from matplotlib import rc_context
-
-    buffer = io.BytesIO()
-    metadata = {".png": {"Software": None}, ".svg": {"Date": None, "Creator": None}}[kind]
-    with rc_context({"svg.hashsalt": "musegen", "svg.fonttype": "path"}):
-        figure.savefig(buffer, format=kind[1:], dpi=110, metadata=metadata)
-    return Picture(buffer.getvalue())
 
 
 def png(score: Score, title: str = "") -> Picture:
@@ -275,70 +241,10 @@ def _width(score: Score) -> float:
 def grid(scores: Sequence[Score], titles: Sequence[str], columns: int = 4) -> Picture:
     """Several piano rolls in one PNG."""
     columns = max(1, min(columns, len(scores)))
-    figure, axes = _panels(len(scores), columns, min(18 / columns, max(map(_width, scores))), 1.9)
+    figure, axes = panels(len(scores), columns, min(18 / columns, max(map(_width, scores))), 1.9)
     for ax, score, title in zip(axes, scores, titles, strict=False):
         draw(ax, score, title)
-    return _save(figure)
-
-
-def _panels(n: int, columns: int, width: float, height: float) -> tuple[Any, list[Any]]:
-    """A figure with `n` axes, row by row, each of a size in inches."""
-    rows = -(-n // columns)
-    figure = _figure(width * columns, height * rows)
-    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for ax in axes[n:]:
-        ax.axis("off")
-    return figure, axes[:n]
-
-
-def densities(
-    sets: Mapping[str, Mapping[str, Any]], edges: Mapping[str, Any], titles: Mapping[str, str]
-) -> Picture:
-    """Histograms of each feature for each named set as PNG; the second set is the grey ground.
-
-    Args:
-        sets: values of each feature, by name of the set.
-        edges: bin edges of each feature.
-        titles: above each feature's histogram.
-    """
-    from matplotlib.ticker import MaxNLocator
-
-    figure, axes = _panels(len(edges), 4, 3.4, 2.4)
-    for ax, (feature, bins) in zip(axes, edges.items(), strict=True):
-        found = [np.clip(values[feature], bins[0], bins[-1]) for values in sets.values()]
-        shares = [np.histogram(v, bins)[0] / max(1, len(v)) for v in found]
-        for i, (name, share) in enumerate(zip(sets, shares, strict=True)):
-            ground = {"color": "#dadada", "fill": True, "zorder": 0}
-            look = ground if i == 1 else {"color": COLOURS[i], "linewidth": 1.4}
-            ax.stairs(share, bins, label=name, **look)
-        some = np.flatnonzero(np.sum(shares, axis=0))
-        if len(some):
-            ax.set_xlim(bins[max(0, some[0] - 1)], bins[min(some[-1] + 2, len(bins) - 1)])
-        ax.xaxis.set_major_locator(MaxNLocator(6, integer=bool(bins[1] - bins[0] == 1)))
-        ax.set_title(titles[feature], fontsize=8, loc="left", color=INK)
-        ax.tick_params(labelsize=7, color=LINE)
-        ax.set_yticks([])
-        ax.spines[["top", "right", "left"]].set_visible(False)
-        ax.spines["bottom"].set_color(LINE)
-    axes[0].legend(fontsize=7, frameon=False)
-    return _save(figure)
-
-
-def similarity(matrix: ArrayLike, title: str = "") -> Picture:
-    """How alike the bars of a piece are, [bars, bars] from 0 to 1, as PNG: dark where they are."""
-    cells = np.asarray(matrix, float)
-    figure = _figure(4.8, 4.3)
-    ax = figure.subplots()
-    edge = len(cells) + 0.5
-    image = ax.imshow(cells, cmap="bone_r", vmin=0, vmax=1, extent=(0.5, edge, edge, 0.5))
-    ax.set_xlabel("bar", fontsize=8, color=INK)
-    ax.set_title(_legible(title), fontsize=9, loc="left", color=INK, parse_math=False)
-    ax.tick_params(labelsize=7, color=LINE)
-    scale = figure.colorbar(image, ax=ax, shrink=0.6)
-    scale.ax.tick_params(labelsize=7, color=LINE)
-    ax.set_frame_on(False)
-    scale.outline.set_visible(False)
-    return _save(figure)
+    return save(figure)
 
 
 def roll(
@@ -375,7 +281,7 @@ def roll(
     spans = [(max(0, u.min(initial=pitches) - 2), u.max(initial=0) + 3) for u in used]
     spans = [(a, min(b, pitches)) if a < b else (0, min(8, pitches)) for a, b in spans]
     sizes = [0.2 + 0.03 * (b - a) for a, b in spans]
-    figure = _figure(float(np.clip(time / 16, 6, 14)), sum(sizes) + 0.08 * tracks + 0.6)
+    figure = new_figure(float(np.clip(time / 16, 6, 14)), sum(sizes) + 0.08 * tracks + 0.6)
     axes = figure.subplots(tracks, 1, sharex=True, squeeze=False, height_ratios=sizes)[:, 0]
     steps = np.arange(0, time + 1, beat)
     whole = steps % (bar or 4 * beat) == 0
@@ -391,8 +297,8 @@ def roll(
         ax.spines[:].set_color(LINE)
         if i < len(names):
             look = {"rotation": 0, "ha": "right", "va": "center", "parse_math": False}
-            ax.set_ylabel(_legible(names[i]), fontsize=8, color=INK, **look)
-    axes[0].set_title(_legible(title), fontsize=9, loc="left", color=INK, parse_math=False)
+            ax.set_ylabel(legible(names[i]), fontsize=8, color=INK, **look)
+    axes[0].set_title(legible(title), fontsize=9, loc="left", color=INK, parse_math=False)
     axes[-1].set_xticks(steps[whole & (steps < time)])
     axes[-1].set_xlabel("step", fontsize=8, color=INK)
-    return _save(figure)
+    return save(figure)
