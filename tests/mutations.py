@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import tempfile
@@ -16,6 +17,7 @@ import numpy as np
 
 from musegen import interop, midi
 from musegen.errors import InputError
+from musegen.formats import quick
 from musegen.score import Score, as_notes
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
@@ -148,6 +150,14 @@ def read_or_refused(data: bytes, name: str, **options: bool) -> Score | None:
         assert "Traceback" not in text, text
         return None
     assert score.ppq > 0
+    if data.startswith(b"MThd"):  # the quicker way finds the same, or says that it cannot tell
+        plain, found = midi.read(io.BytesIO(data), name=name, repair=False), None
+        with contextlib.suppress(InputError):
+            found = quick.columns(data, name)
+        if found is not None:
+            assert found.ppq == plain.ppq
+            assert found.counts == [len(t) for t in plain.tracks]
+            assert found.drums == [t.is_drum for t in plain.tracks]
     for track in score.tracks:
         assert np.array_equal(track.notes, as_notes(track.notes))
         assert not track.notes.flags.writeable

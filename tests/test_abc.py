@@ -103,6 +103,13 @@ def test_what_is_no_tune_is_refused(text: str) -> None:
         abc.parse(text, "x.abc")
 
 
+def test_a_note_without_a_letter_is_told_of(capfd: pytest.CaptureFixture[str]) -> None:
+    score = abc.parse(HEAD + "G A W2 c2 d2|", "x")
+    assert score.tracks[0].notes[:, 2].tolist() == [67, 69, 60, 72, 74]
+    assert score.remarks == ("1 note without the letter of a pitch: read as C",)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_only_the_first_tune_of_a_file_is_read() -> None:
     both = HEAD + "C8|\n\n" + HEAD.replace("X:1", "X:2") + "D8|\n"
     assert abc.parse("% a book\n" + both, "x").tracks[0].notes[:, 2].tolist() == [60]

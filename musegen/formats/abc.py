@@ -6,7 +6,10 @@ as written once, pickups set right, so that bar lines are true.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
+from dataclasses import replace
 from fractions import Fraction
 from itertools import islice
 from typing import Any
@@ -37,12 +40,16 @@ def parse(text: str, name: str) -> Score:
         handler.parseHeaderForVersionInformation(tune[:100])
         handler.tokenize(tune)
         factor = _factor(handler.tokens, name)
-        handler.tokenProcess()
-        return _from_tokens(handler.tokens, factor, name)
+        with contextlib.redirect_stderr(io.StringIO()) as said:
+            handler.tokenProcess()
+        score = _from_tokens(handler.tokens, factor, name)
     except InputError:
         raise
     except Exception:  # music21 raises many kinds on odd tunes
         raise InputError(name, "not understood as ABC notation; check the tune") from None
+    odd = said.getvalue().count("Could not get pitch")
+    remark = f"{odd:,} note{'s' * (odd > 1)} without the letter of a pitch: read as C"
+    return replace(score, remarks=(remark,)) if odd else score
 
 
 def _factor(tokens: list[Any], name: str) -> int:

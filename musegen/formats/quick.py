@@ -70,8 +70,10 @@ def columns(data: bytes, name: str) -> Columns | None:
     """The notes of a MIDI file as `parse` without `repair` finds them, or None where it needs more
     than symusic, or refuses the file.
     """
-    parsed = _symusic(data) if len(data) <= MAX_MIDI and _PLAIN.match(data) else None
-    if parsed is None or _crowded(data):
+    if len(data) > MAX_MIDI or not _PLAIN.match(data) or _crowded(data):
+        return None
+    parsed = _symusic(data)
+    if parsed is None:
         return None
     try:
         _check(parsed, name, ())
