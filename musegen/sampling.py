@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from musegen import runtime
+
 
 def pick(
     logits: Tensor, generator: torch.Generator, temperature: float = 1.0, top_p: float = 1.0
@@ -32,17 +34,5 @@ def pick(
 
 
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """Spherical interpolation (Shoemake 1985) of vectors a, b [..., z] at t [n], [n, ..., z].
-
-    The angle is that of the unit vectors, the vectors themselves are not normalised, as in
-    MusicVAE; nearly parallel vectors are interpolated linearly.
-    """
-    t = t.to(a).view(-1, *[1] * a.dim())
-    cosine = torch.nn.functional.cosine_similarity(a, b, dim=-1).unsqueeze(-1)
-    omega = torch.arccos(cosine.clamp(-1, 1))
-    sine = torch.sin(omega)
-    straight = sine.abs() < 1e-4
-    safe = torch.where(straight, torch.ones_like(sine), sine)
-    left = torch.where(straight, 1 - t, torch.sin((1 - t) * omega) / safe)
-    right = torch.where(straight, t, torch.sin(t * omega) / safe)
-    return left * a + right * b
+    """`runtime.slerp` of tensors: between a, b [..., z] at t [n], giving [n, ..., z]."""
+    return torch.from_numpy(runtime.slerp(a.numpy(), b.numpy(), t.numpy()))

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 Runs: TypeAlias = tuple[tuple[int, int], ...]  # (step, count), one run after the other, from 0
+HEAD = 32  # units of a head of MusicVAE's attention
+SPREAD = 0.5  # of its prior's posteriors; better than 1 on validation songs (docs/results.md)
 
 
 @dataclass(frozen=True)

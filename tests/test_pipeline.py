@@ -67,8 +67,9 @@ def test_generated_melodies_have_the_asked_length(bars: int | None) -> None:
 def test_a_melody_of_one_window_is_the_decoded_prior() -> None:
     p = pipeline()
     generator = torch.Generator().manual_seed(7)
-    styles = p.model.draw_styles(2, generator, 1)
-    x = p.model.decode(p.model.prior(2, generator, styles), generator, 0.8).numpy()
+    styles = p.bundle.model.draw_styles(2, generator, 1)
+    z = p.bundle.model.prior(2, generator, styles)
+    x = p.bundle.model.decode(z, generator, 0.8).numpy()
     expected = [p.representation.decode(row) for row in x]
     made = p.generate(2, seed=7, temperature=0.8, style="waltz", tempo=90)
     for score, want in zip(made, expected, strict=True):
@@ -187,10 +188,10 @@ def test_the_way_between_is_the_slerp_of_the_means() -> None:
     other = tune([55, 60, 64, 67] * 4, velocity=70)
     made = p.interpolate(A, other, steps=5, seed=2, pace="linear")
     x = np.stack([p.representation.encode(s) for s in (A, other)]).astype(np.int64)
-    mean, _ = p.model.encode(torch.from_numpy(x))
+    mean, _ = p.bundle.model.encode(torch.from_numpy(x))
     for i in (1, 2, 3):
         z = slerp(mean[0], mean[1], torch.tensor([i / 4]))
-        y = p.model.decode(z, torch.Generator(), 0.0)[0].numpy()
+        y = p.bundle.model.decode(z, torch.Generator(), 0.0)[0].numpy()
         assert np.array_equal(
             notes(made[i])[:, :VELOCITY], notes(p.representation.decode(y))[:, :VELOCITY]
         )
@@ -291,8 +292,8 @@ def test_reconstruction_is_the_decoded_mean_and_says_how_much_is_right() -> None
         p.representation.encode(B.clip(2 * BAR, 4 * BAR)),
     )
     x = np.stack(x).astype(np.int64)
-    mean, _ = p.model.encode(torch.from_numpy(x))
-    y = p.model.decode(mean, torch.Generator(), 0.0).numpy()
+    mean, _ = p.bundle.model.encode(torch.from_numpy(x))
+    y = p.bundle.model.decode(mean, torch.Generator(), 0.0).numpy()
     assert figures["windows"] == pytest.approx((x == y).mean(axis=1), abs=1e-4)
     assert figures["accuracy"] == pytest.approx((x == y).mean(), abs=1e-4)
     assert figures["bars"] == 4

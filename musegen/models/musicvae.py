@@ -37,12 +37,10 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from musegen.models.voice import Voice
-from musegen.sizes import MusicVAEConfig
+from musegen.sizes import HEAD, SPREAD, MusicVAEConfig
 
 # One style; one for each sample [n]; frequencies to draw them by; None for those of training.
 Styles = int | Tensor | Sequence[float] | None
-HEAD = 32  # units of a head of attention
-SPREAD = 0.5  # of the prior's posteriors; better than 1 on validation songs (docs/results.md)
 
 
 class MusicVAE(nn.Module):
@@ -292,4 +290,5 @@ class MusicVAE(nn.Module):
         if isinstance(style, int):
             return torch.full((n,), style)
         shares = torch.tensor(style or self.config.shares or (1.0,), dtype=torch.float)
-        return torch.multinomial(shares, n, replacement=True, generator=generator)
+        # Of one, torch draws in another way, which NumPy's runtime does not know.
+        return torch.multinomial(shares, max(n, 2), replacement=True, generator=generator)[:n]

@@ -5,21 +5,23 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import replace
-from typing import Any
+from statistics import NormalDist
+from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from musegen import runtime
 from musegen.errors import InputError, ModelError, MusegenError, NothingGeneratedError
 from musegen.pipeline.base import Pipeline, Say
 from musegen.pretrained import Bundle
 from musegen.representations.chords import Chords, from_sheet
 from musegen.representations.tuples import PPQ, Tuples
-from musegen.sampling import slerp
+from musegen.runtime import Draws, slerp
 from musegen.score import DURATION, ONSET, PITCH, Notes, Score, Track, as_notes
 
 _log = logging.getLogger("musegen")
+Floats: TypeAlias = NDArray[np.float32]
 BAR = 4 * PPQ
 SECONDS = 30.0  # of music that nobody asked to be longer or shorter
 TEMPO = 80.0  # quarters a minute; the middle of POP909 is 75
@@ -34,7 +36,7 @@ class CRNNGANPipeline(Pipeline):
 
     def __init__(self, bundle: Bundle) -> None:
         super().__init__(bundle)
-        self.model, self.representation = bundle.model, bundle.representation
+        self.model, self.representation = runtime.of(bundle.model), bundle.representation
 
     @property
     def condition(self) -> str:
@@ -81,7 +83,7 @@ class CRNNGANPipeline(Pipeline):
         """
         tempo = tempo or TEMPO
         told: dict[str, Any] = {}
-        given: torch.Tensor | None
+        given: Floats | None
         if self.condition == "rhythm":
             z, given, until = self._for_rhythm(n, seed, rhythm)
             told = {"rhythm": rhythm if isinstance(rhythm, str) else "of a score"}
@@ -150,7 +152,7 @@ class CRNNGANPipeline(Pipeline):
         heard = whole[whole[:, ONSET] >= first]
         heard[:, ONSET] -= first
         cells = replace(self.representation, cells=len(heard))
-        start = torch.from_numpy(cells.encode_windows(heard, np.zeros(len(heard), np.int64), 1))
+        start = cells.encode_windows(heard, np.zeros(len(heard), np.int64), 1)
         say(f"heard the last {len(heard)} of {len(whole)} notes")
         # What is added is counted from the next bar line; what is left of the bar is filled up.
         tempo = next(q for t, q in reversed(score.tempos) if t <= score.end)
@@ -161,7 +163,7 @@ class CRNNGANPipeline(Pipeline):
             self._noise(n, seed, until - int(heard[-1, ONSET])),
             until,
             given,
-            start.expand(n, -1, -1),
+            start.repeat(n, 0),
             temperature,
             top_p,
         )
@@ -211,10 +213,11 @@ class CRNNGANPipeline(Pipeline):
         tempo = tempo or TEMPO
         until = self._ticks(steps, seconds, bars, tempo)
         ends = [self._noise(1, seed, until) for seed in (a, b)]
-        normal = [torch.special.ndtri(z.double().clamp(1e-7, 1 - 1e-7)).flatten(1) for z in ends]
-        way = slerp(normal[0], normal[1], torch.linspace(0, 1, steps)[1:-1])
-        middle = torch.special.ndtr(way).float().view(-1, *ends[0].shape[1:])
-        z = torch.cat([ends[0], middle, ends[1]])
+        bell = NormalDist()
+        normal = [np.vectorize(bell.inv_cdf)(z.astype(float).clip(1e-7, 1 - 1e-7)) for z in ends]
+        way = slerp(*(one.reshape(1, -1) for one in normal), np.linspace(0, 1, steps)[1:-1])
+        middle = np.vectorize(bell.cdf, [float])(way).astype(np.float32)
+        z = np.concatenate([ends[0], middle.reshape(-1, *ends[0].shape[1:]), ends[1]])
         x = self._decode(z, until, self._chords(chords, 0, until), None, temperature, top_p)
         recipe = self._recipe("interpolate", a, to=b, steps=steps, temperature=temperature)
         made = []
@@ -244,28 +247,27 @@ class CRNNGANPipeline(Pipeline):
             )
         return math.ceil(ticks)
 
-    def _noise(self, n: int, seed: int, ticks: int) -> torch.Tensor:
+    def _noise(self, n: int, seed: int, ticks: int) -> Floats:
         """Noise for as many events as fit, one generator for each piece: the i-th piece of a seed
         is the same whatever n and length are."""
         events = max(64, math.ceil(ticks / PPQ * DENSE))
         rows = []
         for i in range(n):
-            generator = torch.Generator().manual_seed(seed if not i else seed + 7919 * i)
-            rows.append(self.model.prior(1, generator, events))
-        return torch.cat(rows)
+            rows.append(self.model.prior(1, Draws(seed + 7919 * i), events))
+        return np.concatenate(rows)
 
     def _decode(
         self,
-        z: torch.Tensor,
+        z: Floats,
         until: int,
-        given: torch.Tensor | None,
-        start: torch.Tensor | None,
+        given: Floats | None,
+        start: Floats | None,
         temperature: float,
         top_p: float,
-    ) -> NDArray[np.float32]:
+    ) -> Floats:
         if given is not None and len(given) == 1:
-            given = given.expand(len(z), -1, -1)
-        x: torch.Tensor = self.model.decode(
+            given = given.repeat(len(z), 0)
+        x: Floats = self.model.decode(
             z,
             temperature=temperature,
             given=given,
@@ -273,9 +275,9 @@ class CRNNGANPipeline(Pipeline):
             top_p=top_p,
             until=math.inf if self.condition == "rhythm" else float(until),
         )
-        return x.numpy()
+        return x
 
-    def _chords(self, text: str, before: int, until: int) -> torch.Tensor | None:
+    def _chords(self, text: str, before: int, until: int) -> Floats | None:
         """What is told of `until` ticks: nothing for `before` quarters, then a chord for each bar.
 
         Raises:
@@ -291,11 +293,9 @@ class CRNNGANPipeline(Pipeline):
         bars = range(before, beats, 4)
         symbols = tuple((480 * beat, labels[i % len(labels)]) for i, beat in enumerate(bars))
         told = Chords(beats).encode(Score(chords=symbols, length=480 * beats))
-        return torch.from_numpy(told.astype(np.float32))[None]
+        return told.astype(np.float32)[None]
 
-    def _for_rhythm(
-        self, n: int, seed: int, rhythm: str | Score
-    ) -> tuple[torch.Tensor, torch.Tensor, int]:
+    def _for_rhythm(self, n: int, seed: int, rhythm: str | Score) -> tuple[Floats, Floats, int]:
         """Noise, times and lengths [1, t, 2], and the ticks of a rhythm.
 
         Raises:
@@ -305,9 +305,8 @@ class CRNNGANPipeline(Pipeline):
         if not len(rows):
             raise InputError("rhythm", "has no notes; write lengths in quarters, as 1 1/2 1/2 2")
         cells = replace(self.representation, cells=len(rows))
-        x = torch.from_numpy(cells.encode_windows(rows, np.zeros(len(rows), np.int64), 1))
-        generator = torch.Generator().manual_seed(seed)
-        z = self.model.prior(n, generator, len(rows))
+        x = cells.encode_windows(rows, np.zeros(len(rows), np.int64), 1)
+        z = self.model.prior(n, Draws(seed), len(rows))
         end = int((rows[:, ONSET] + rows[:, DURATION]).max())
         return z, x[..., :2], end
 

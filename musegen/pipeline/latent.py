@@ -8,20 +8,21 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from musegen import runtime
 from musegen.config import nearest
 from musegen.errors import InputError
 from musegen.melody import Excerpt, Say, excerpt
 from musegen.pipeline.base import Pipeline
 from musegen.pretrained import Bundle
 from musegen.representations.events import STEPS_PER_BAR
-from musegen.sampling import slerp
+from musegen.runtime import Draws, slerp
 from musegen.score import VELOCITY, Score
 
 _log = logging.getLogger("musegen")
 Symbols: TypeAlias = NDArray[np.integer]
+Floats: TypeAlias = NDArray[np.float32]
 DRAWS = 4  # latents tried for each variation that is asked for
 
 
@@ -30,7 +31,7 @@ class LatentPipeline(Pipeline):
 
     def __init__(self, bundle: Bundle) -> None:
         super().__init__(bundle)
-        self.model, self.representation = bundle.model, bundle.representation
+        self.model, self.representation = runtime.of(bundle.model), bundle.representation
 
     def vary(
         self,
@@ -77,19 +78,19 @@ class LatentPipeline(Pipeline):
         line = self._excerpt(score, name, track, say)
         x = self._windows(line)
         z = self._encode(x)
-        generator = torch.Generator().manual_seed(seed)
+        draws = Draws(seed)
         if attributes and not amount:
-            steps = torch.arange(1, n + 1)[:, None, None] / n
-            drawn = self._decode_all(z + steps * push, line.bars, generator, temperature)
+            steps = np.arange(1, n + 1, dtype=np.float32)[:, None, None] / n
+            drawn = self._decode_all(z + steps * push, line.bars, draws, temperature)
             recipe = self._recipe("vary", seed, temperature=temperature, inputs=[name])
             recipe |= {"attributes": dict(attributes)}
             return [
                 self._voiced(line, events, line.tempo, recipe | {"index": k})
                 for k, events in enumerate(drawn)
             ]
-        others = self.model.prior(DRAWS * n, generator)
-        moved = torch.stack([slerp(z, o.expand_as(z), torch.tensor([amount]))[0] for o in others])
-        drawn = self._decode_all(moved + push, line.bars, generator, temperature)
+        others = self.model.prior(DRAWS * n, draws)
+        moved = np.stack([slerp(z, np.broadcast_to(o, z.shape), amount)[0] for o in others])
+        drawn = self._decode_all(moved + push, line.bars, draws, temperature)
         changes = [int((d != joined(x, line.bars)).sum()) for d in drawn]
         # Different from the original first, then different from each other, then the nearest.
         seen = {joined(x, line.bars).tobytes()}
@@ -105,16 +106,16 @@ class LatentPipeline(Pipeline):
             for k, (_, _, i) in enumerate(kept)
         ]
 
-    def _push(self, attributes: Mapping[str, float]) -> torch.Tensor:
+    def _push(self, attributes: Mapping[str, float]) -> Floats:
         """The sum of the attributes' vectors [z], each times what is asked for."""
         known = self.bundle.info.get("attributes", {})
-        total = torch.zeros(self.model.config.latent)
+        total = np.zeros(self.model.config.latent, np.float32)
         for name, much in attributes.items():
             if name not in known:
                 raise ValueError(
                     f"{self.bundle.name} has no vector for {name!r}{nearest(name, known)}"
                 )
-            total += much * torch.tensor(known[name])
+            total += much * np.asarray(known[name], np.float32)
         return total
 
     def blend(
@@ -143,9 +144,9 @@ class LatentPipeline(Pipeline):
         recipe |= {"weight": weight, "fit": fit}
         if weight in (0, 1):
             return replace((last if weight else first).score(), recipe=recipe)
-        z = slerp(za, zb, torch.tensor([weight]))
-        generator = torch.Generator().manual_seed(seed)
-        (events,) = self._decode_all(z, first.bars, generator, temperature)
+        z = slerp(za, zb, weight)
+        draws = Draws(seed)
+        (events,) = self._decode_all(z, first.bars, draws, temperature)
         tempo = round(first.tempo + weight * (last.tempo - first.tempo), 3)
         velocity = (1 - weight) * first.mean_velocity() + weight * last.mean_velocity()
         like = last if weight > 0.5 else first
@@ -172,11 +173,13 @@ class LatentPipeline(Pipeline):
         if size < 2:
             raise ValueError("a grid needs at least 2 rows: its corners")
         lines, z = self._fitted(corners, names, (None,) * 4, fit, say)
-        t = torch.linspace(0, 1, size)
+        t = np.linspace(0, 1, size)
         left, right = slerp(z[0], z[2], t), slerp(z[1], z[3], t)  # [rows, windows, z]
-        plane = torch.stack([slerp(a, b, t) for a, b in zip(left, right, strict=True)])
-        generator = torch.Generator().manual_seed(seed)
-        events = self._decode_all(plane.flatten(0, 1), lines[0].bars, generator, temperature)
+        plane = np.stack([slerp(a, b, t) for a, b in zip(left, right, strict=True)])
+        draws = Draws(seed)
+        events = self._decode_all(
+            plane.reshape(-1, *z.shape[1:]), lines[0].bars, draws, temperature
+        )
         recipe = self._recipe("grid", seed, temperature=temperature, inputs=list(names))
         recipe |= {"size": size, "fit": fit}
         made = []
@@ -204,7 +207,7 @@ class LatentPipeline(Pipeline):
         fit: str,
         say: Say,
         bars: int | None = None,
-    ) -> tuple[list[Excerpt], torch.Tensor]:
+    ) -> tuple[list[Excerpt], Floats]:
         """Excerpts of equal length and their latents [pieces, windows, z]."""
         if fit not in ("loop", "pad"):
             raise ValueError(f"fit must be 'loop' or 'pad', not {fit!r}")
@@ -216,7 +219,7 @@ class LatentPipeline(Pipeline):
                 say(f"{name}: {line.bars} bars, {how} to make {bars}")
         fitted = [line.fitted(bars, fit) for line in lines]
         z = self._encode(np.concatenate([self._windows(line) for line in fitted]))
-        return fitted, z.unflatten(0, (len(fitted), -1))
+        return fitted, z.reshape(len(fitted), -1, z.shape[-1])
 
     def _excerpt(self, score: Score, name: str, track: str | None, say: Say) -> Excerpt:
         try:
@@ -230,21 +233,18 @@ class LatentPipeline(Pipeline):
         whole = line.fitted(-(-line.bars // size) * size, "pad")
         return whole.windows(self.representation)
 
-    @torch.no_grad()
-    def _encode(self, x: Symbols) -> torch.Tensor:
-        mean, _ = self.model.encode(torch.from_numpy(x.astype(np.int64)))
+    def _encode(self, x: Symbols) -> Floats:
+        mean: Floats = self.model.encode(x)[0]
         return mean
 
-    def _decode(self, z: torch.Tensor, generator: torch.Generator, temperature: float) -> Symbols:
-        return self.model.decode(z, generator, temperature).numpy().astype(np.uint16)
+    def _decode(self, z: Floats, draws: Draws, temperature: float) -> Symbols:
+        return self.model.decode(z, draws, temperature).astype(np.uint16)
 
-    def _decode_all(
-        self, z: torch.Tensor, bars: int, generator: torch.Generator, temperature: float
-    ) -> list[Symbols]:
+    def _decode_all(self, z: Floats, bars: int, draws: Draws, temperature: float) -> list[Symbols]:
         """Symbols of `bars` bars for each row of z [n, windows, z]."""
         if not len(z):
             return []
-        events = self._decode(z.flatten(0, 1), generator, temperature)
+        events = self._decode(z.reshape(-1, z.shape[-1]), draws, temperature)
         return [joined(row, bars) for row in events.reshape(*z.shape[:2], *events.shape[1:])]
 
     def _voiced(

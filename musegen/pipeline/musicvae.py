@@ -7,16 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
 from musegen.config import nearest
 from musegen.errors import ModelError, NothingGeneratedError
 from musegen.melody import Say, into_key, parse_key
 from musegen.metrics import scale_consistency
-from musegen.pipeline.latent import LatentPipeline, Symbols, joined, with_velocity
+from musegen.pipeline.latent import Floats, LatentPipeline, Symbols, joined, with_velocity
 from musegen.representations.drums import Drums
 from musegen.representations.events import STEPS_PER_BAR, Melody
-from musegen.sampling import slerp
+from musegen.runtime import Draws, slerp
 from musegen.score import ONSET, PITCH, Score
 
 _log = logging.getLogger("musegen")
@@ -65,15 +65,15 @@ class MusicVAEPipeline(LatentPipeline):
         """
         size = self.representation.bars
         bars = bars or size
-        generator = torch.Generator().manual_seed(seed)
-        styles = self.model.draw_styles(n, generator, self._style(style))
-        z = self.model.prior(n, generator, styles)
-        chosen = [self._decode(z, generator, temperature)]
+        draws = Draws(seed)
+        styles = self.model.draw_styles(n, draws, self._style(style))
+        z = self.model.prior(n, draws, styles)
+        chosen = [self._decode(z, draws, temperature)]
         for i in range(1, -(-bars // size)):
             # Candidates at an angle to the first window: motifs return, nothing is repeated flatly.
-            other = self.model.prior(CANDIDATES * n, generator, styles.repeat(CANDIDATES))
-            away = slerp(z.repeat(CANDIDATES, 1), other, torch.tensor([FORM[i % len(FORM)]]))[0]
-            drawn = self._decode(away, generator, temperature)
+            other = self.model.prior(CANDIDATES * n, draws, np.tile(styles, CANDIDATES))
+            away = slerp(np.tile(z, (CANDIDATES, 1)), other, FORM[i % len(FORM)])[0]
+            drawn = self._decode(away, draws, temperature)
             drawn = drawn.reshape(CANDIDATES, n, *drawn.shape[1:])
             before = np.concatenate(chosen, axis=-1)
             misfits = [
@@ -111,8 +111,8 @@ class MusicVAEPipeline(LatentPipeline):
         """
         line = self._excerpt(score, name, track, say)
         x = self._windows(line)
-        generator = torch.Generator().manual_seed(seed)
-        y = self._decode(self._encode(x), generator, temperature)
+        draws = Draws(seed)
+        y = self._decode(self._encode(x), draws, temperature)
         recipe = self._recipe("reconstruct", seed, temperature=temperature, inputs=[name])
         recipe |= {"track": track} if track else {}
         made = self._like(line, self._score(joined(y, line.bars), line.tempo, recipe))
@@ -179,12 +179,12 @@ class MusicVAEPipeline(LatentPipeline):
             (scores[0], scores[1]), names, tracks, fit, say, bars
         )
         bars = first.bars
-        t = torch.linspace(0, 1, steps)
+        t = np.linspace(0, 1, steps)
         if pace == "even" and steps > 2:
             t = self._even(za, zb, steps)
         z = slerp(za, zb, t[1:-1])  # [steps - 2, windows, z]
-        generator = torch.Generator().manual_seed(seed)
-        events = self._decode_all(z, bars, generator, temperature)
+        draws = Draws(seed)
+        events = self._decode_all(z, bars, draws, temperature)
         recipe = self._recipe("interpolate", seed, temperature=temperature, inputs=list(names))
         made = []
         for i, place in enumerate(np.linspace(0, 1, steps).tolist()):  # of tempo and velocity
@@ -205,21 +205,20 @@ class MusicVAEPipeline(LatentPipeline):
             made.append(replace(score, tempos=((0, at),), keys=keys))
         return made
 
-    def _even(self, a: torch.Tensor, b: torch.Tensor, steps: int) -> torch.Tensor:
+    def _even(self, a: Floats, b: Floats, steps: int) -> NDArray[np.float64]:
         """Places [steps] from 0 to 1 between which equally many symbols of the likeliest decoded
         melodies change, found on a grid of `FINE` places a step."""
-        t = torch.linspace(0, 1, FINE * (steps - 1) + 1)
-        z = slerp(a, b, t).flatten(0, 1)
-        events = self._decode(z, torch.Generator(), temperature=0.0).reshape(len(t), -1)
+        t = np.linspace(0, 1, FINE * (steps - 1) + 1)
+        z = slerp(a, b, t).reshape(-1, a.shape[-1])
+        events = self._decode(z, Draws(0), temperature=0.0).reshape(len(t), -1)
         changed = np.cumsum((events[1:] != events[:-1]).sum(axis=1))
         if not changed[-1]:
-            return torch.linspace(0, 1, steps)
+            return np.linspace(0, 1, steps)
         # The middle of the stretch over which a melody with so many changes lasts.
         wanted = np.linspace(0, changed[-1], steps)[1:-1]
         first = np.searchsorted(changed, wanted, "left") + 1
         last = np.searchsorted(changed, changed[first - 1], "right")
-        places = t.numpy()[(first + last) // 2]
-        return torch.from_numpy(np.concatenate([[0.0], places, [1.0]]).astype(np.float32))
+        return np.concatenate([[0.0], t[(first + last) // 2], [1.0]])
 
     def _style(self, style: str | None) -> int | None:
         if style is None:

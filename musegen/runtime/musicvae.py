@@ -1,0 +1,302 @@
+"""MusicVAE in NumPy: the arithmetic of `models.musicvae` from trained weights, without torch.
+
+Shapes: b batch, t step, k voice, u segment, v vocabulary, z latent, d width, n segments of a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from musegen.runtime.parts import (
+    LSTM,
+    Draws,
+    Floats,
+    Ints,
+    Linear,
+    Weights,
+    at_places,
+    both_ways,
+    gelu,
+    softmax,
+)
+from musegen.sizes import HEAD, SPREAD, MusicVAEConfig
+
+Styles: TypeAlias = int | Ints | Sequence[float] | None
+
+
+class Voice:
+    """One line of symbols, written step by step (`models.voice`).
+
+    What does not change is computed once: symbols add rows of a table to the first layer's gates,
+    biases included.
+    """
+
+    def __init__(self, config: MusicVAEConfig, vocab: int, weights: Weights, name: str) -> None:
+        c = config
+        self.steps, told = c.steps // c.segments, c.told
+        width = c.embedding or vocab
+        self.table = weights(f"{name}.table.weight", vocab, width)
+        self.view = None
+        if c.readout == "steps":
+            self.view = weights.linear(f"{name}.view", told, self.steps * c.view)
+            self.shortcut = weights(f"{name}.view_to_logits.weight", vocab, c.view)
+        self.initial = weights.linear(f"{name}.initial", told, 2 * sum(c.decoder))
+        seen = c.view if c.readout == "steps" else told
+        inputs = [width + seen, *c.decoder[:-1]]
+        self.layers = [
+            weights.lstm(f"{name}.layers.{i}", n, d)
+            for i, (n, d) in enumerate(zip(inputs, c.decoder, strict=True))
+        ]
+        self.logits = weights.linear(f"{name}.logits", c.decoder[-1], vocab)
+        first = self.layers[0]
+        self.from_told = np.ascontiguousarray(first.w_in[:, width:].T)
+        # After each symbol, and in the last row after none.
+        symbols = self.table @ first.w_in[:, :width].T
+        self.from_token = np.vstack([symbols, np.zeros_like(symbols[:1])]) + first.bias
+
+    def write(
+        self,
+        told: Floats,
+        draws: Draws,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+    ) -> NDArray[np.int64]:
+        """Symbols [n, t] of segments that are told [n, d], drawn one step after the other."""
+        x = np.empty((len(told), self.steps), np.int64)
+        token = np.full(len(told), -1)
+        step = self._stepper(told)
+        for t in range(self.steps):
+            logits = step(token, t)
+            u = draws.uniform(len(told)) if temperature > 0 else logits[:, 0]
+            x[:, t] = token = at_places(logits, u, temperature, top_p)
+        return x
+
+    def after(self, told: Floats, x: Ints) -> Floats:
+        """Logits [n, t, v] after the true symbols x [n, t]."""
+        step = self._stepper(told)
+        rows = [step(x[:, t - 1] if t else np.full(len(x), -1), t) for t in range(self.steps)]
+        return np.stack(rows, axis=1)
+
+    def _stepper(self, told: Floats) -> Callable[[Ints, int], Floats]:
+        """What gives the logits [n, v] of step t after symbols [n], one step after the other."""
+        states = list(np.split(np.tanh(self.initial(told)), _ends(self.layers), axis=-1))
+        h, c = states[::2], states[1::2]
+        views = None if self.view is None else self.view(told).reshape(len(told), self.steps, -1)
+        always = told @ self.from_told if views is None else None
+
+        def step(token: Ints, t: int) -> Floats:
+            below = self.from_token[token]
+            below += always if views is None else views[:, t] @ self.from_told
+            for i, layer in enumerate(self.layers):
+                h[i], c[i] = layer.step(layer.enter(h[i - 1]) if i else below, h[i], c[i])
+            logits = self.logits(h[-1])
+            return logits if views is None else logits + views[:, t] @ self.shortcut.T
+
+        return step
+
+
+def _ends(layers: Sequence[LSTM]) -> NDArray[np.int64]:
+    """Where the h and c of each layer end, but the last."""
+    return np.cumsum([layer.units for layer in layers for _ in "hc"])[:-1]
+
+
+class Recall:
+    """Attention from a segment to those before it (`nn.TransformerEncoder`, normalised first), one
+    segment at a time, with the keys and values of those before kept.
+    """
+
+    def __init__(self, width: int, layers: int, weights: Weights) -> None:
+        self.heads, self.layers = width // HEAD, []
+        for i in range(layers):
+            name = f"recall.layers.{i}"
+            mix = Linear(
+                weights(f"{name}.self_attn.in_proj_weight", 3 * width, width),
+                weights(f"{name}.self_attn.in_proj_bias", 3 * width),
+            )
+            norms = [
+                [weights(f"{name}.norm{j}.{k}", width) for k in ("weight", "bias")] for j in (1, 2)
+            ]
+            out = weights.linear(f"{name}.self_attn.out_proj", width, width)
+            wide = weights.linear(f"{name}.linear1", width, 4 * width)
+            narrow = weights.linear(f"{name}.linear2", 4 * width, width)
+            self.layers.append((mix, norms, out, wide, narrow))
+
+    def begin(self) -> list[list[tuple[Floats, Floats]]]:
+        """No segments yet."""
+        return [[] for _ in self.layers]
+
+    def step(self, x: Floats, before: list[list[tuple[Floats, Floats]]]) -> Floats:
+        """The next segment's vectors [b, d], from its own [b, d] and those `before`."""
+        for (mix, norms, out, wide, narrow), kept in zip(self.layers, before, strict=True):
+            mixed = mix(_norm(x, *norms[0])).reshape(len(x), 3, self.heads, HEAD)
+            query, key, value = mixed.swapaxes(0, 1)
+            kept.append((key, value))
+            keys, values = (np.stack(rows, axis=2) for rows in zip(*kept, strict=True))
+            match = np.einsum("bhd,bhud->bhu", query, keys) * np.float32(HEAD**-0.5)
+            seen = np.einsum("bhu,bhud->bhd", softmax(match), values)
+            x = x + out(seen.reshape(x.shape))
+            x = x + narrow(gelu(wide(_norm(x, *norms[1]))))
+        return x
+
+
+def _norm(x: Floats, weight: Floats, bias: Floats) -> Floats:
+    x = x - x.mean(-1, keepdims=True)
+    return x / np.sqrt((x * x).mean(-1, keepdims=True) + np.float32(1e-5)) * weight + bias
+
+
+class MusicVAE:
+    """See `models.musicvae.MusicVAE`; the methods of the same names give the same numbers."""
+
+    def __init__(self, config: MusicVAEConfig, weights: Weights) -> None:
+        self.config = c = config
+        by_step, steps, e = c.readout == "steps", c.steps // c.segments, c.encoder
+        self.voices = [Voice(c, v, weights, f"voices.{k}") for k, v in enumerate(c.vocab)]
+        width = sum(c.embedding or v for v in c.vocab)
+        self.encoder = [
+            (
+                weights.lstm("encoder", width if i == 0 else 2 * e, e, f"l{i}"),
+                weights.lstm("encoder", width if i == 0 else 2 * e, e, f"l{i}_reverse"),
+            )
+            for i in range(c.layers)
+        ]
+        read = c.steps if not c.encode_segments else steps
+        if by_step:
+            self.project = weights.linear("project", 2 * e, c.view)
+        summary = read * c.view if by_step else 2 * e
+        if c.encode_segments:
+            self.gist = weights.linear("gist", summary, c.told)
+            self.over_segments = [
+                (
+                    weights.lstm("over_segments", c.told, e),
+                    weights.lstm("over_segments", c.told, e, "l0_reverse"),
+                )
+            ]
+            if by_step:
+                self.project_segment = weights.linear("project_segment", 2 * e + c.told, c.told)
+            summary = c.segments * c.told if by_step else 2 * e
+        self.posterior = weights.linear("posterior", summary, 2 * c.latent)
+        if c.segments > 1:
+            if by_step:
+                self.segment_view = weights.linear("segment_view", c.latent, c.segments * c.told)
+            if c.context:
+                self.tell = weights.linear("tell", c.conductor[-1], c.context)
+            self.lead = weights.linear("lead", c.latent, 2 * sum(c.conductor))
+            sizes = [c.told if by_step else 1, *c.conductor[:-1]]
+            self.conductor = [
+                weights.lstm(f"conductor.{i}", n, d)
+                for i, (n, d) in enumerate(zip(sizes, c.conductor, strict=True))
+            ]
+        if c.unconditional:
+            self.style = weights("style.weight", max(1, len(c.styles)), c.told)
+            self.shift = weights("shift.weight", 2 * c.shift + 1, c.told)
+            if c.recall:
+                self.place = weights("place.weight", c.segments, c.told)
+                self.recall = Recall(c.told, c.recall, weights)
+        weights.finish()
+
+    def _read(self, x: Ints) -> Floats:
+        """Symbols [b, (k,) t] as the encoder sums them up, [b, d]."""
+        lines = x.swapaxes(0, 1) if len(self.voices) > 1 else x[None]
+        heard = [voice.table[line] for voice, line in zip(self.voices, lines, strict=True)]
+        states, last = both_ways(np.concatenate(heard, -1), self.encoder)
+        return self.project(states).reshape(len(x), -1) if self.config.readout == "steps" else last
+
+    def encode(self, x: Ints) -> tuple[Floats, Floats]:
+        """Symbols [b, (k,) t] to the posterior's mean and standard deviation, [b, z] each."""
+        c = self.config
+        if not c.encode_segments:
+            summary = self._read(x)
+        else:
+            gist = self.gist(self._read(self._segments(x))).reshape(len(x), c.segments, -1)
+            states, summary = both_ways(gist, self.over_segments)
+            if c.readout == "steps":
+                read = self.project_segment(np.concatenate([states, gist], -1))
+                summary = read.reshape(len(x), -1)
+        mean, spread = np.split(self.posterior(summary), 2, axis=-1)
+        return mean, np.logaddexp(spread, np.float32(0))  # softplus
+
+    def _segments(self, x: Ints) -> Ints:
+        """Sequences [b, (k,) t] as segments [b u, (k,) t]."""
+        u = self.config.segments
+        parts = np.moveaxis(x.reshape(*x.shape[:-1], u, -1), -2, 1)
+        return parts.reshape(-1, *parts.shape[2:])
+
+    def _whole(self, x: NDArray[Any]) -> NDArray[Any]:
+        """Segments [b u, (k,) t] as sequences [b, (k,) t]."""
+        parts = np.moveaxis(x.reshape(-1, self.config.segments, *x.shape[1:]), 1, -2)
+        return parts.reshape(*parts.shape[:-2], -1)
+
+    def conduct(self, z: Floats) -> Floats:
+        """What the decoder is given [b u, d] for each segment of z [b, z]: z itself when flat."""
+        c = self.config
+        if c.segments == 1:
+            return z
+        view = h = np.zeros((len(z), c.segments, 1), np.float32)
+        if c.readout == "steps":
+            view = h = self.segment_view(z).reshape(len(z), c.segments, -1)
+        states = np.split(np.tanh(self.lead(z)), _ends(self.conductor), axis=-1)
+        for layer, h0, c0 in zip(self.conductor, states[::2], states[1::2], strict=True):
+            h, _, _ = layer.run(h, h0, c0)
+        told = self.tell(h) if c.context else h
+        told = told + view if c.readout == "steps" else told
+        return told.reshape(-1, told.shape[-1])
+
+    def forward(self, z: Floats, x: Ints) -> list[Floats]:
+        """Logits [b, t, v] of each voice given z [b, z] and the true symbols [b, (k,) t] before
+        each step.
+        """
+        parts = self._segments(x)
+        lines = parts.swapaxes(0, 1) if len(self.voices) > 1 else parts[None]
+        told = self.conduct(z)
+        logits = (v.after(told, line) for v, line in zip(self.voices, lines, strict=True))
+        return [rows.reshape(len(z), -1, rows.shape[-1]) for rows in logits]
+
+    def decode(
+        self, z: Floats, draws: Draws, temperature: float = 1.0, top_p: float = 1.0
+    ) -> NDArray[np.int64]:
+        """Symbols [b, (k,) t] drawn step by step given z [b, z], all segments at once."""
+        return self._whole(self._write(self.conduct(z), draws, temperature, top_p))
+
+    def _write(
+        self, told: Floats, draws: Draws, temperature: float = 1.0, top_p: float = 1.0
+    ) -> NDArray[np.int64]:
+        """Symbols [n, (k,) t] of segments that are told [n, d]."""
+        lines = [voice.write(told, draws, temperature, top_p) for voice in self.voices]
+        return np.stack(lines, axis=1) if len(lines) > 1 else lines[0]
+
+    def improvise(self, style: Ints, draws: Draws, temperature: float = 1.0) -> NDArray[np.int64]:
+        """Symbols [b, (k,) t] that the language model draws for styles [b]."""
+        c = self.config
+        point = self.style[style] + self.shift[c.shift]
+        if not c.recall:
+            return self._whole(self._write(point.repeat(c.segments, 0), draws, temperature))
+        parts, before, gist = [], self.recall.begin(), np.zeros_like(point)
+        for u in range(c.segments):
+            told = self.recall.step(point + self.place[u] + gist, before)
+            parts.append(self._write(told, draws, temperature))
+            gist = self.gist(self._read(parts[-1]))
+        return self._whole(np.stack(parts, axis=1).reshape(-1, *parts[0].shape[1:]))
+
+    def prior(self, n: int, draws: Draws, style: Styles = None, spread: float = SPREAD) -> Floats:
+        """Latents [n, z] of new music in the given styles, see `models.musicvae`."""
+        if not self.config.unconditional:
+            return self.normal_prior(n, draws)
+        styles = self.draw_styles(n, draws, style)
+        mean, std = self.encode(self.improvise(styles, draws))
+        return mean + np.float32(spread) * std * draws.normal(*mean.shape)
+
+    def normal_prior(self, n: int, draws: Draws) -> Floats:
+        """Latents [n, z] from N(0, I), as published."""
+        return draws.normal(n, self.config.latent)
+
+    def draw_styles(self, n: int, draws: Draws, style: Styles = None) -> Ints:
+        """Style indices [n]."""
+        if isinstance(style, np.ndarray):
+            return style
+        if isinstance(style, int):
+            return np.full(n, style)
+        return draws.choose(style or self.config.shares or (1.0,), max(n, 2))[:n]
