@@ -18,7 +18,7 @@ FILES = {
 
 # A module imports only those before it.
 ORDER = """
-version errors names score formats formats.abc formats.assemble formats.archive formats.marks
+version errors client names score formats formats.abc formats.assemble formats.archive formats.marks
 formats.notation formats.musicxml formats.cells formats.toolkits formats.smf
 formats.quick config midi
 representations.events representations.tracks representations.rolls representations.pianoroll
@@ -41,7 +41,9 @@ pipeline.base pipeline.canvas pipeline.painting pipeline.diffusion
 pipeline.roles pipeline.musegan pipeline.latent pipeline.musicvae pipeline.crnngan pipeline
 evaluate.report evaluate.diffusion evaluate.features evaluate.musicvae evaluate.crnngan
 evaluate.musegan evaluate
-cli cli.common cli.music cli.edit cli.fill cli.training cli.data cli.look cli.main __main__
+server server.tasks server.payload server.worker server.jobs server.page server.app
+cli cli.common cli.music cli.edit cli.fill cli.training cli.data cli.look
+cli.server cli.main __main__
 """.split()  # noqa: SIM905
 # Conveniences of Score: loaded when called, and never by importing score.
 EXCEPTIONS = {("score", "midi"), ("score", "plot")}
@@ -58,14 +60,18 @@ ONLY = {
     "pretty_midi": {"interop"},
     "safetensors": {"pretrained"},
     "distributed": {"prepare.cluster"},
+    "starlette": {"server.app"},
+    "uvicorn": {"server.app"},
     "click": {
         f"cli.{room}"
-        for room in ["common", "music", "edit", "fill", "training", "data", "look", "main"]
+        for room in ["common", "music", "edit", "fill", "training", "data", "look"]
+        + ["server", "main"]
     },
 }
 NO_TORCH = ["score", "formats", "midi", "representations", "segment", "melody", "metrics"]
 NO_TORCH += ["names", "attributes", "summary", "interop", "corpora"]
-NO_TORCH += ["prepare", "dataset", "plot", "cards", "config", "cli", "sizes", "runtime"]
+NO_TORCH += ["prepare", "dataset", "plot", "cards", "config", "cli", "sizes", "runtime", "server"]
+NO_TORCH += ["client"]
 
 
 class Import:

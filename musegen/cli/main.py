@@ -32,6 +32,8 @@ VERBS = {
     "info": "musegen.cli.look",
     "plot": "musegen.cli.look",
     "doctor": "musegen.cli.look",
+    "serve": "musegen.cli.server",
+    "stop": "musegen.cli.server",
 }
 
 
