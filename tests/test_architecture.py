@@ -24,7 +24,7 @@ formats.quick config midi
 representations.events representations.tracks representations.rolls representations.pianoroll
 representations.onsetroll representations.drums
 representations.trio representations.groove representations.chords representations.tuples
-representations interop segment attributes metrics metrics.rolls melody summary
+representations interop segment attributes metrics metrics.rolls metrics.ngram melody summary
 corpora.containers corpora.grid corpora.readers corpora.catalogue corpora
 prepare.windows prepare.shards prepare.workers prepare.cluster prepare.split prepare.tables prepare
 dataset prepare.leakage
@@ -39,7 +39,8 @@ cards pretrained fitting distributed runs optimisation train
 plot.lanes plot.figures plot.charts plot
 pipeline.base pipeline.canvas pipeline.painting pipeline.diffusion
 pipeline.roles pipeline.musegan pipeline.latent pipeline.musicvae pipeline.crnngan pipeline
-evaluate.report evaluate.diffusion evaluate.features evaluate.musicvae evaluate.crnngan
+evaluate.report evaluate.diffusion evaluate.features evaluate.interpolation evaluate.musicvae
+evaluate.crnngan
 evaluate.musegan evaluate
 server server.tasks server.payload server.worker server.jobs server.page server.app
 cli cli.common cli.music cli.edit cli.fill cli.training cli.data cli.look

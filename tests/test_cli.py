@@ -263,6 +263,15 @@ def test_evaluate_prints_and_writes_its_tables(cli, tmp_path: Path) -> None:
     assert "every song counts as held out" in folder.err
 
 
+def test_evaluate_measures_interpolations_beside_another_model(cli, tmp_path: Path) -> None:
+    options = ("--data", tiny.prepared(), "--interpolation", "-n", 16, "--against", tiny.bundle())
+    done = cli("evaluate", *options, "-o", tmp_path, "--json")
+    assert list(done.json["curves"]) == ["melody-2bar", tiny.bundle().name, "mixed notes"]
+    assert (tmp_path / "interpolation.png").read_bytes().startswith(b"\x89PNG")
+    assert cli("evaluate", "--data", tiny.prepared(), "--against", "melody-2bar").code == 2
+    assert cli("evaluate", *options, "--card").code == 2
+
+
 # models, info, plot, presets, doctor
 
 

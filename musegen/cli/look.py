@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 @click.argument("model", default="melody-2bar")
 @click.option("--data", required=True, type=click.Path(), help="Prepared folder, or MIDI files.")
 @click.option("--part", default="test", show_default=True, type=click.Choice(["test", "valid"]))
-@click.option("-n", default=2048, show_default=True, type=click.IntRange(16), help="Samples a set.")
+@click.option("-n", type=click.IntRange(16), help="Samples a set: 2048; pairs: 256.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**31 - 1))
 @click.option("--temperature", type=Number(0, 5), help="Of the samples; the model's own if silent.")
 @click.option("--spread", type=click.FloatRange(0, 2), help="Of the prior; 0.5 by default.")
+@click.option("--interpolation", is_flag=True, help="Measure the way between pairs of windows.")
+@click.option("--against", help="Another model whose interpolations are measured beside.")
 @click.option("-o", "--out", type=click.Path(), help="Folder for table.json and pictures.")
 @click.option("--card", "on_card", is_flag=True, help="Write the table into the bundle's card.")
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
@@ -32,10 +34,12 @@ def evaluate(
     model: str,
     data: str,
     part: str,
-    n: int,
+    n: int | None,
     seed: int,
     temperature: float | None,
     spread: float | None,
+    interpolation: bool,
+    against: str | None,
     out: str | None,
     on_card: bool,
     force: bool,
@@ -47,20 +51,26 @@ def evaluate(
     \b
     Examples:
       musegen evaluate melody-2bar --data data/melody -o report
+      musegen evaluate melody-2bar --data data/melody --interpolation -o report
     """
     import json
     import tempfile
 
     from musegen import dataset, pretrained
+    from musegen.evaluate import interpolation as between
     from musegen.evaluate import measure
     from musegen.midi import write_atomic
     from musegen.prepare import prepare
 
+    if against and not interpolation:
+        raise click.UsageError("--against goes with --interpolation")
+    if interpolation and (on_card or spread is not None):
+        raise click.UsageError("--interpolation goes with neither --card nor --spread")
     talk = Talk(quiet, as_json)
     bundle = pretrained.load(model)
     wanted = bundle.representation
     given = {"temperature": temperature, "spread": spread}
-    options: dict[str, Any] = {"n": n, "seed": seed}
+    options: dict[str, Any] = {"n": n or (256 if interpolation else 2048), "seed": seed}
     options |= {name: value for name, value in given.items() if value is not None}
     with tempfile.TemporaryDirectory() as folder:
         training, where = None, data
@@ -70,9 +80,12 @@ def evaluate(
             prepare([data], where, dataset.settings_for(wanted), everything=part)
         else:
             training = dataset.load(data, "train", wanted)
-        found = measure(
-            bundle, dataset.load(where, part, wanted), training, report=talk.say, **options
-        )
+        parts = (bundle, dataset.load(where, part, wanted), training)
+        if interpolation:
+            other = pretrained.load(against) if against else None
+            found = between.measure(*parts, against=other, report=talk.say, **options)
+        else:
+            found = measure(*parts, report=talk.say, **options)
     numbers = {**found.numbers, **options, "part": part}
     lines = list(found.lines)
     if on_card:
