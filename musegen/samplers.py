@@ -9,7 +9,7 @@ at each step and may go back and forth between levels (Lugmayr et al. 2022, RePa
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -20,6 +20,8 @@ from torch import Tensor
 from musegen.schedules import Schedule
 
 Denoise = Callable[[Tensor, int], Tensor]
+# One for a batch, or one for each of its members, whose noise then does not depend on the others.
+Random = torch.Generator | Sequence[torch.Generator]
 Name = Literal["ddim", "ddpm", "dpm++2m", "heun"]
 Spacing = Literal["uniform", "quadratic"]
 SAMPLERS: tuple[Name, ...] = ("ddim", "ddpm", "dpm++2m", "heun")
@@ -83,7 +85,7 @@ def sample(
     denoise: Denoise,
     schedule: Schedule,
     z: Tensor,
-    generator: torch.Generator,
+    generator: Random,
     plan: Plan = Plan(),
     *,
     start: int | None = None,
@@ -96,7 +98,7 @@ def sample(
         denoise: what a network takes for clean in x [b, ...] at a level.
         schedule: of the noise.
         z: where to begin; pure noise for start None.
-        generator: of all noise that is added on the way.
+        generator: of all noise that is added on the way, or one for each member of the batch.
         plan: how.
         start: the level of z.
         known: cells that come out as they are.
@@ -206,9 +208,12 @@ def renoise(x: Tensor, low: Level, high: Level, random: Tensor) -> Tensor:
     return a2 / a * x + math.sqrt(max(0.0, s2 * s2 - (a2 / a * s) ** 2)) * random
 
 
-def drawn(like: Tensor, generator: torch.Generator) -> Tensor:
+def drawn(like: Tensor, generator: Random) -> Tensor:
     """Gaussian noise of the shape of a tensor; drawn on the CPU, so the same on every device."""
-    return torch.randn(like.shape, generator=generator, dtype=torch.float32).to(like)
+    if isinstance(generator, torch.Generator):
+        return torch.randn(like.shape, generator=generator, dtype=torch.float32).to(like)
+    rows = [drawn(row, own) for row, own in zip(like, generator, strict=True)]
+    return torch.stack(rows)
 
 
 def _at(schedule: Schedule, t: int) -> Level:

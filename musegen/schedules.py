@@ -33,6 +33,8 @@ class Schedule:
         shift: the ratio of signal to noise is this times the schedule's own (Hoogeboom et al.
             2023). Below 1 for data that shows through more noise than that of photographs; not of
             "flow".
+        width: power of that ratio. Below 1 more of the levels lie around the ratio of the middle;
+            of rolls, what is on is decided within a few of them.
     """
 
     kind: Literal["linear", "cosine", "sqrt-linear", "flow"] = "cosine"
@@ -40,6 +42,7 @@ class Schedule:
     first: float = 1e-4
     last: float = 0.02
     shift: float = 1.0
+    width: float = 1.0
 
     @cached_property
     def signal(self) -> Tensor:
@@ -68,8 +71,8 @@ class Schedule:
             ends = math.sqrt(self.first), math.sqrt(self.last)
             beta = torch.linspace(*ends, self.steps, dtype=torch.float64) ** 2
         kept = torch.cumprod(1 - beta, 0)
-        ratio = kept / (1 - kept) * self.shift**2
-        return kept if self.shift == 1 else ratio / (1 + ratio)
+        ratio = (kept / (1 - kept)) ** self.width * self.shift**2
+        return kept if self.shift == self.width == 1 else ratio / (1 + ratio)
 
     def at(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """The a and s of steps t [b], shaped to multiply `like` [b, ...]."""

@@ -53,6 +53,12 @@ def test_the_cosine_follows_its_equation() -> None:
     assert found[7] == pytest.approx(found[6] * 0.001)
 
 
+def test_shift_and_width_change_the_ratio_of_signal_to_noise() -> None:
+    usual, other = (Schedule("cosine", 9, **o) for o in ({}, {"shift": 0.7, "width": 0.6}))
+    ratio, changed = (s.signal / s.noise for s in (usual, other))
+    torch.testing.assert_close(changed, 0.7 * ratio**0.6)
+
+
 @pytest.mark.parametrize(("kind", "prediction"), itertools.product(KINDS, PREDICTIONS))
 def test_every_prediction_gives_the_data_back(kind: Any, prediction: Any) -> None:
     objective = Diffusion(Schedule(kind, 50), prediction)

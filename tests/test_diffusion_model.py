@@ -39,6 +39,7 @@ TINY = DiffusionConfig(
     schedule=Schedule("cosine", 100, shift=0.5),
     prediction="x0",
 )
+KEYED = replace(TINY, keys=6)
 PLAIN = DiffusionConfig(
     planes=2,
     steps=16,
@@ -85,7 +86,7 @@ def test_the_small_one_is_small() -> None:
     assert 4e6 < sum(p.numel() for p in model.parameters()) < 7e6
 
 
-@pytest.mark.parametrize("config", [TINY, PLAIN], ids=["patches", "plain"])
+@pytest.mark.parametrize("config", [TINY, KEYED, PLAIN], ids=["patches", "keys", "plain"])
 def test_shapes_and_the_seed(config: DiffusionConfig) -> None:
     model = network(config)
     z = model.prior(3, gen(1))
@@ -114,14 +115,15 @@ def test_waves_are_those_of_the_paper() -> None:
     assert found == pytest.approx([f(3 * r) for f in (math.cos, math.sin) for r in rates], abs=1e-6)
 
 
-def test_evidence_is_the_posterior_of_independent_cells() -> None:
+@pytest.mark.parametrize("config", [TINY, KEYED], ids=["patches", "keys"])
+def test_evidence_is_the_posterior_of_independent_cells(config: DiffusionConfig) -> None:
     """With a network that says the log odds of the density and no more, x0 is Bayes' answer."""
-    model = network(TINY)
-    weight, bias = model.last[-1].parameters()
+    model = network(config)
+    weight, bias = (model.keys.last if model.keys else model.last[-1]).parameters()
     nn.init.zeros_(weight)
     odds = torch.tensor(TINY.density)
     half = (odds / (1 - odds)).log() / 2
-    bias.data = half.repeat_interleave(4 * 12)
+    bias.data = half.repeat_interleave(4 if model.keys else 4 * 12)
     x0 = data(2)
     for level in (5, 50, 95):
         t = torch.full((2,), level)
@@ -135,16 +137,17 @@ def test_evidence_is_the_posterior_of_independent_cells() -> None:
         torch.testing.assert_close(found[~sure], expected[~sure], rtol=1e-3, atol=1e-4)
 
 
-def test_a_new_network_begins_at_the_density() -> None:
+@pytest.mark.parametrize("config", [TINY, KEYED], ids=["patches", "keys"])
+def test_a_new_network_begins_at_the_density(config: DiffusionConfig) -> None:
     torch.manual_seed(0)
-    model = Denoiser(TINY).eval()
+    model = Denoiser(config).eval()
     noise = model.prior(8, gen())
     guess = (1 + model(noise, torch.full((8,), 99))) / 2
     shares = guess.mean((0, 2, 3)).tolist()
     assert shares == pytest.approx(list(TINY.density), rel=0.5)
 
 
-@pytest.mark.parametrize("config", [TINY, PLAIN], ids=["planes", "attention"])
+@pytest.mark.parametrize("config", [TINY, KEYED, PLAIN], ids=["planes", "keys", "attention"])
 def test_chords_are_heard_and_zeros_are_none(config: DiffusionConfig) -> None:
     model, x, t = network(config), data(3), torch.tensor([50, 60, 70])
     told = model(x, t, chords(3))
@@ -164,8 +167,23 @@ def test_guidance_goes_beyond_what_is_told() -> None:
     torch.testing.assert_close(more[inside], expected[inside])
 
 
+def test_a_key_hears_the_patches_around_it_and_the_u_net_all() -> None:
+    """Without the U-Net a cell depends on its own key within a patch on either side, twice."""
+    model, x = network(KEYED), data(1)
+    t, z = torch.tensor([50]), x + 0.1
+    assert model.keys is not None
+    changed = z.clone()
+    changed[:, :, 0, 7] += 1
+    assert bool((model(changed, t) != model(z, t)).all())
+    nn.init.zeros_(model.last[-1].weight)
+    moved = (model(changed, t) != model(z, t))[0].any(0)
+    assert moved.any(0).nonzero().flatten().tolist() == [7]
+    assert moved[:12, 7].all()
+    assert not moved[12:].any()
+
+
 @pytest.mark.parametrize("again", [1, 3])
-@pytest.mark.parametrize("config", [TINY, PLAIN], ids=["patches", "plain"])
+@pytest.mark.parametrize("config", [TINY, KEYED, PLAIN], ids=["patches", "keys", "plain"])
 def test_fill_keeps_what_is_kept(config: DiffusionConfig, again: int) -> None:
     model, x = network(config), data(2)
     mask = torch.rand(2, 2, 16, 12, generator=gen(7)) < 0.5
@@ -249,3 +267,5 @@ def test_impossible_networks_are_refused() -> None:
         Denoiser(replace(TINY, patch=(5, 12)))
     with pytest.raises(ValueError, match="evidence"):
         Denoiser(replace(TINY, prediction="v"))
+    with pytest.raises(ValueError, match="all pitches"):
+        Denoiser(replace(TINY, keys=6, patch=(4, 6)))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,16 +13,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import SAMPLES
+from tiny import INFO, SAMPLES
 
 from musegen.errors import InputError, ModelError, MusegenError
 from musegen.midi import read
 from musegen.models.diffusion import Denoiser
+from musegen.pipeline import diffusion, painting
 from musegen.pipeline.canvas import canvas
 from musegen.pipeline.diffusion import DiffusionPipeline, progression
 from musegen.pipeline.painting import bar_range, pitch_range
 from musegen.presets import preset
-from musegen.pretrained import Bundle
+from musegen.pretrained import Bundle, save
 from musegen.representations.chords import from_sheet, parse
 from musegen.representations.onsetroll import OnsetRoll
 from musegen.score import ONSET, PITCH, Score, Track
@@ -249,6 +252,69 @@ def test_progress_is_told() -> None:
     pipeline().generate(2, bars=16, seed=1, steps=3, report=lambda *at: told.append(at))
     assert told[-1][0] == told[-1][1]
     assert [d for d, _ in told] == sorted(d for d, _ in told)
+
+
+def verbs(n: int, **more: Any) -> Iterator[list[Score]]:
+    for verb, options in (
+        ("generate", {}),
+        ("vary", {"amount": 0.9}),
+        ("inpaint", {"bars": "3-4"}),
+    ):
+        music = () if verb == "generate" else (song(),)
+        yield getattr(pipeline(), verb)(*music, n, **options, **more, **QUICK)
+
+
+def test_a_piece_does_not_depend_on_how_many_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = list(verbs(1))
+    monkeypatch.setattr(painting, "TOGETHER", 2)
+    monkeypatch.setattr(diffusion, "TOGETHER", 2)
+    for one, more in zip(few, verbs(3), strict=True):
+        assert more[0] == one[0]
+        assert len({str(rows(m)) for m in more}) == 3
+
+
+def test_pieces_are_handed_over_as_soon_as_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(painting, "TOGETHER", 2)
+    monkeypatch.setattr(diffusion, "TOGETHER", 2)
+    events: list[Any] = []
+
+    def report(done: int, total: int) -> None:
+        events.append("step")
+
+    def finished(index: int, score: Score) -> None:
+        events.append((index, score))
+
+    for made in verbs(3, report=report, finished=finished):
+        a, b, c = enumerate(made)
+        assert events == ["step", "step", a, b, "step", "step", c]
+        events.clear()
+
+
+def test_a_stopped_job_keeps_what_is_finished(
+    cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = pipeline().bundle
+    model = save(tmp_path / "tiny", own.model, own.representation, INFO)
+    asked = ["generate", "--model", model, "-n", 3, "--steps", 2, "--seed", 1, "-o"]
+    assert cli(*asked, tmp_path / "whole").code == 0
+    monkeypatch.setattr(painting, "TOGETHER", 1)
+    fill, calls = Denoiser.fill, []
+
+    def stopped(*music: Any, **options: Any) -> torch.Tensor:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return fill(*music, **options)
+
+    monkeypatch.setattr(Denoiser, "fill", stopped)
+    done = cli(*asked, tmp_path / "some")
+    assert done.code == 130
+    assert "2 of 3 pieces are made and stay" in done.err
+    names = sorted(p.name for p in (tmp_path / "some").iterdir())
+    assert len(names) == 2
+    for name in names:
+        whole, some = ((tmp_path / folder / name).read_bytes() for folder in ("whole", "some"))
+        assert whole == some
 
 
 def test_a_real_file() -> None:

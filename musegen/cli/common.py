@@ -7,8 +7,9 @@ import json
 import math
 import secrets
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -140,7 +141,7 @@ more_options = _options(
     click.option("--quantize", type=click.IntRange(1, 96), help="Notes to a grid of N a beat."),
     click.option("--top-p", type=Number(0, 1), help="Draw from the likeliest of this much mass."),
     click.option("--steps", type=click.IntRange(1, 1000), help="Of a diffusion sampler."),
-    click.option("--sampler", help="ddim, ddpm, dpm or heun."),
+    click.option("--sampler", help="ddpm, ddim, dpm++2m or heun."),
     click.option("--guidance", type=Number(0, 50), help="How closely chords are followed."),
     click.option("--mute", callback=_names, help="Tracks to leave out, as drums,bass."),
     click.option(
@@ -175,9 +176,17 @@ def noun(model: str) -> str:
     return NOUNS.get(str(config["representation"].get("kind")), "music")
 
 
-def perform(model: str, verb: str, *music: Any, talk: Talk | None = None, **options: Any) -> Any:
+def perform(
+    model: str,
+    verb: str,
+    *music: Any,
+    talk: Talk | None = None,
+    outputs: Outputs | None = None,
+    **options: Any,
+) -> Any:
     """What a model's pipeline makes of music with those options that were given (not None); with
-    `talk`, long work shows how far it is.
+    `talk`, long work shows how far it is; with `outputs`, pieces are written as soon as they are
+    made where the verb can say so, and stay when the rest is stopped.
 
     Raises:
         ModelError: no such model, or it lacks the verb.
@@ -193,8 +202,10 @@ def perform(model: str, verb: str, *music: Any, talk: Talk | None = None, **opti
             can = ", ".join("--" + t.replace("_", "-") for t in takes if t in options)
             asked = f"{verb.rstrip('_')} with {model} takes no --{name.replace('_', '-')}"
             raise click.UsageError(f"{asked}; it takes {can}")
+    if "finished" in takes and outputs is not None:
+        given["finished"] = outputs.keep
     if "report" in takes and talk is not None:
-        with talk.bar(0, "sampling") as bar:
+        with _kept(outputs, talk), talk.bar(0, "sampling") as bar:
 
             def report(done: int, total: int) -> None:
                 bar.total = total
@@ -202,6 +213,17 @@ def perform(model: str, verb: str, *music: Any, talk: Talk | None = None, **opti
 
             return _asked(method, music, given | {"report": report})
     return _asked(method, music, given)
+
+
+@contextmanager
+def _kept(outputs: Outputs | None, talk: Talk | None) -> Iterator[None]:
+    """Say what is finished when the rest is stopped."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if outputs is not None and outputs.kept and talk is not None:
+            talk.say(f"{len(outputs.kept)} of {len(outputs.paths)} pieces are made and stay")
+        raise
 
 
 def _asked(method: Callable[..., Any], music: Sequence[Any], given: Mapping[str, Any]) -> Any:
@@ -233,6 +255,7 @@ class Outputs:
     paths: tuple[Path, ...]
     png: bool
     force: bool
+    kept: dict[int, dict[str, str]] = field(default_factory=dict)
 
     @staticmethod
     def plan(out: str, names: Sequence[str], *, png: bool, force: bool) -> Outputs:
@@ -258,18 +281,22 @@ class Outputs:
         return Outputs(paths, png, force)
 
     def write(self, scores: Sequence[Score]) -> list[dict[str, str]]:
-        """Write each score, and its picture; returns the paths."""
+        """Write each score that is not there yet, and its picture; returns the paths."""
+        for i, (score, _) in enumerate(zip(scores, self.paths, strict=True)):
+            if i not in self.kept:
+                self.keep(i, score)
+        return [self.kept[i] for i in range(len(self.paths))]
+
+    def keep(self, index: int, score: Score) -> None:
+        """Write one of the scores, and its picture, now."""
         from musegen import plot
 
-        written = []
-        for score, path in zip(scores, self.paths, strict=True):
-            row = {"midi": str(score.write(path, force=self.force))}
-            if self.png:
-                title = path.stem
-                png = path.with_suffix(".png")
-                row["png"] = str(plot.pianoroll(score, png, title=title, force=self.force))
-            written.append(row)
-        return written
+        path = self.paths[index]
+        row = {"midi": str(score.write(path, force=self.force))}
+        if self.png:
+            title, png = path.stem, path.with_suffix(".png")
+            row["png"] = str(plot.pianoroll(score, png, title=title, force=self.force))
+        self.kept[index] = row
 
 
 def is_file_name(out: str) -> bool:

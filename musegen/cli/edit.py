@@ -74,8 +74,9 @@ def vary(
     outputs = Outputs.plan(out, names, png=png, force=force)
     score = read_score(file, talk)
     seed = seed_or_new(seed, talk)
-    more = {"name": label(file), "say": talk.say, "attributes": attributes or None}
-    scores = perform(model, "vary", score, n, seed=seed, talk=talk, **more, **options)
+    more: dict[str, Any] = {"name": label(file), "say": talk.say}
+    more |= {"attributes": attributes or None, "talk": talk, "outputs": outputs}
+    scores = perform(model, "vary", score, n, seed=seed, **more, **options)
     listing(talk, "vary", outputs.write(scores), seed=seed, model=model)
 
 
@@ -192,6 +193,6 @@ def continue_(
     outputs = Outputs.plan(out, names, png=png, force=force)
     score = read_score(file, talk)
     seed = seed_or_new(seed, talk)
-    more = {"name": label(file), "say": talk.say}
-    scores = perform(model, "continue_", score, n, seed=seed, talk=talk, **more, **options)
+    more = {"name": label(file), "say": talk.say, "talk": talk, "outputs": outputs}
+    scores = perform(model, "continue_", score, n, seed=seed, **more, **options)
     listing(talk, "continue", outputs.write(scores), seed=seed, model=model)

@@ -44,8 +44,9 @@ def _fill(
     outputs = Outputs.plan(out, names, png=png, force=force)
     score = read_score(file, talk)
     seed = seed_or_new(seed, talk)
-    more = {"name": label(file), "say": talk.say}
-    scores = perform(model, verb, score, n, seed=seed, talk=talk, **more, **options)
+    more: dict[str, Any] = {"name": label(file), "say": talk.say}
+    more |= {"talk": talk, "outputs": outputs}
+    scores = perform(model, verb, score, n, seed=seed, **more, **options)
     listing(talk, verb, outputs.write(scores), seed=seed, model=model)
 
 

@@ -14,6 +14,7 @@ Deviations, each a field of the config:
 - `patch`: cells of a patch become channels (pixel-unshuffle): resolution is what costs, not width.
   Time is not pitch, so patch, kernel and pooling are given for each axis. A patch of all pitches
   makes every beat one vector, and the U-Net one over time.
+- `keys`: around such a U-Net, each key looks at its own cells from beat to beat (`unet.Keys`).
 - `evidence`: for data of -1 and 1, what a cell's own noisy value says of it is known in closed form
   (Bayes): E[x0 | x_t] = tanh(l + a x_t / s^2), with l half the log odds of the cell from all the
   others. The network learns l alone, whose bias starts at the density of the data. Needs x0
@@ -35,12 +36,13 @@ import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from musegen.models.unet import Residual, Transformer, Up, apply, conv, groups, waves
-from musegen.samplers import Denoise, Known, Plan, drawn, invert, sample
+from musegen.models.unet import Keys, Residual, Transformer, Up, apply, conv, groups, waves
+from musegen.samplers import Denoise, Known, Plan, Random, drawn, invert, sample
 from musegen.schedules import Prediction, Schedule, clean
 
 Report = Callable[[int, int], None]
 
+_IN, _OUT = "b k (t i) (p j) -> b (k i j) t p", "b (k i j) t p -> b k (t i) (p j)"
 _SURE = 12.0  # largest half log odds: tanh is 1 in float32 from 9 on
 
 
@@ -65,6 +67,8 @@ class DiffusionConfig:
         how: "attention" to what is told, or its "planes" added to the input.
         context: width of what is attended to.
         positions: learn a vector for each place.
+        keys: width of the features of each key around a U-Net of patches of all pitches; 0 for
+            none. A third of it goes into the U-Net and comes out of it.
         evidence: read a cell's own noisy value in closed form, see the module's docstring.
         density: share of cells that are on, where the bias starts, for each plane; empty for none.
         dropout: of the residual blocks and transformers.
@@ -87,6 +91,7 @@ class DiffusionConfig:
     how: Literal["attention", "planes"] = "attention"
     context: int = 512
     positions: bool = False
+    keys: int = 0
     evidence: bool = False
     density: tuple[float, ...] = ()
     dropout: float = 0.0
@@ -114,18 +119,27 @@ class Denoiser(nn.Module):
             raise ValueError(f"a roll of {c.steps} x {c.pitches} has no whole patches {c.patch}")
         if c.evidence and c.prediction != "x0":
             raise ValueError("evidence needs prediction x0")
+        if c.keys and (c.patch[1] != c.pitches or c.keys < 3):
+            raise ValueError("keys need patches of all pitches, and a width of at least 3")
         residual = partial(Residual, time=4 * c.channels, kernel=c.kernel, dropout=c.dropout)
         transformer = partial(Transformer, heads=c.heads, context=c.context, dropout=c.dropout)
         # Into the network and out of it: a convolution of cells, or one map for each patch.
         edge = partial(conv, kernel=c.kernel if c.patch == (1, 1) else (1, 1))
         widths = [c.channels * m for m in c.multipliers]
-        cells = c.planes * c.patch[0] * c.patch[1]
+        seen = c.planes * (3 if c.evidence else 1)
+        into, out = (k * c.patch[0] * c.patch[1] for k in (seen, c.planes))
+        self.keys: Keys | None = None
+        if c.keys:
+            thin = c.keys // 3
+            time = 4 * c.channels
+            self.keys = Keys(seen, c.planes, c.patch[0], c.pitches, c.keys, thin, time)
+            into = out = c.pitches * thin
         self.time = nn.Sequential(
             nn.Linear(c.channels, 4 * c.channels),
             nn.SiLU(),
             nn.Linear(4 * c.channels, 4 * c.channels),
         )
-        self.first = edge(cells * (2 if c.evidence else 1), widths[0])
+        self.first = edge(into, widths[0])
         if c.told:
             self.reader = nn.Linear(c.told + 1, widths[0] if c.how == "planes" else c.context)
         if c.told and c.how == "attention":
@@ -157,7 +171,7 @@ class Denoiser(nn.Module):
                 width = wide
                 if level and i == c.blocks:
                     self.up.append(Up(width, c.kernel))
-        self.last = nn.Sequential(groups(width), nn.SiLU(), edge(width, cells))
+        self.last = nn.Sequential(groups(width), nn.SiLU(), edge(width, out))
         if c.density:
             self._begin_at_density()
 
@@ -166,7 +180,9 @@ class Denoiser(nn.Module):
         c = self.config
         odds = torch.tensor(c.density)
         bias = repeat((odds / (1 - odds)).log() / 2, "k -> k t p", t=c.patch[0], p=c.patch[1])
-        weight, start = (p for p in self.last[-1].parameters())
+        if self.keys is not None:
+            bias = bias[..., 0]  # the same for all keys
+        weight, start = (self.last[-1] if self.keys is None else self.keys.last).parameters()
         with torch.no_grad():
             weight.mul_(0.1)
             start.copy_(bias.flatten())
@@ -181,10 +197,13 @@ class Denoiser(nn.Module):
         if c.evidence:
             a, s = c.schedule.at(t, x)
             own = (a / s.square() * x).clamp(-_SURE, _SURE)
-            seen = torch.cat([x, torch.tanh(own + self._prior_odds(x))], 1)
-        h = self.first(
-            rearrange(seen, "b k (t i) (p j) -> b (k i j) t p", i=c.patch[0], j=c.patch[1])
-        )
+            seen = torch.cat([x, torch.tanh(own + self._prior_odds(x)), own.clamp(-6, 6) / 3], 1)
+        time = self.time(waves(t, c.channels).to(x))
+        if self.keys is not None:
+            mine, seen = self.keys.inward(seen, time)
+        else:
+            seen = rearrange(seen, _IN, i=c.patch[0], j=c.patch[1])
+        h = self.first(seen)
         if c.positions:
             h = h + self.place
         context = None
@@ -201,26 +220,26 @@ class Denoiser(nn.Module):
                 h = h + along[..., None]
         elif c.context:
             context = x.new_zeros(len(x), 1, c.context)
-        time = self.time(waves(t, c.channels).to(x))
         out = self._unet(h, time, context)
-        out = rearrange(
-            out, "b (k i j) t p -> b k (t i) (p j)", k=c.planes, i=c.patch[0], j=c.patch[1]
-        )
+        if self.keys is not None:
+            out = self.keys.outward(mine, out)
+        else:
+            out = rearrange(out, _OUT, k=c.planes, i=c.patch[0], j=c.patch[1])
         if c.evidence:
             return torch.tanh((out + own).clamp(-_SURE, _SURE))
         return out
 
-    def prior(self, n: int, generator: torch.Generator) -> Tensor:
+    def prior(self, n: int, generator: Random) -> Tensor:
         """Noise [n, planes, steps, pitches], from which `decode` makes rolls."""
         c = self.config
-        noise = torch.randn(n, c.planes, c.steps, c.pitches, generator=generator)
-        return noise.to(self.place_of_weights)
+        empty = torch.empty(n, c.planes, c.steps, c.pitches, device=self.place_of_weights)
+        return drawn(empty, generator)
 
     @torch.no_grad()
     def decode(
         self,
         z: Tensor,
-        generator: torch.Generator,
+        generator: Random,
         given: Tensor | None = None,
         *,
         plan: Plan = Plan(),  # noqa: B008 - frozen
@@ -233,7 +252,7 @@ class Denoiser(nn.Module):
 
         Args:
             z: noise, or rolls with the noise of the level `start`.
-            generator: of the noise that the sampler adds.
+            generator: of the noise that the sampler adds, or one for each roll.
             given: what is told of each beat, [b, beats, told].
             plan: the sampler and its steps.
             guidance: how much more it is followed than the network would by itself (Ho and
@@ -251,7 +270,7 @@ class Denoiser(nn.Module):
     def encode(
         self,
         x: Tensor,
-        generator: torch.Generator,
+        generator: Random,
         given: Tensor | None = None,
         *,
         plan: Plan = Plan(50),  # noqa: B008 - frozen
@@ -262,7 +281,7 @@ class Denoiser(nn.Module):
         return invert(self.looker(given), self.config.schedule, x, plan, noise)
 
     @torch.no_grad()
-    def noised(self, x: Tensor, amount: float, generator: torch.Generator) -> tuple[Tensor, int]:
+    def noised(self, x: Tensor, amount: float, generator: Random) -> tuple[Tensor, int]:
         """Rolls x with the noise of a share of all levels, and that level: `amount` above 0 to 1.
 
         Raises:
@@ -280,7 +299,7 @@ class Denoiser(nn.Module):
         self,
         x: Tensor,
         mask: Tensor,
-        generator: torch.Generator,
+        generator: Random,
         given: Tensor | None = None,
         *,
         plan: Plan = Plan(),  # noqa: B008 - frozen

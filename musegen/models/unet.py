@@ -120,6 +120,49 @@ class Up(nn.Module):
         return out
 
 
+class Keys(nn.Module):
+    """Features of each key in each patch, before and after a U-Net whose places are all keys.
+
+    Such a U-Net hears chords and bars, but has too few numbers for a place to tell which of its
+    cells belong together: a held key is a run of cells that must be all on or all off. Here every
+    key sees its own cells with those of the patches around, on the way in and on the way out.
+    """
+
+    def __init__(
+        self, seen: int, planes: int, patch: int, keys: int, width: int, thin: int, time: int
+    ) -> None:
+        super().__init__()
+        self.patch, self.keys = patch, keys
+        self.near = nn.Linear(3 * seen * patch, width)
+        self.key = nn.Parameter(torch.zeros(keys, 1, width))
+        self.time = nn.Linear(time, width)
+        self.thin = nn.Linear(width, thin)
+        self.join = nn.Linear(3 * (width + thin), width)
+        self.last = nn.Linear(width, planes * patch)
+
+    def inward(self, x: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
+        """Features [b, p, t, d] of what is seen [b, k, steps, p] at the time [b, e], and what the
+        U-Net sees of them, [b, p * thin, t, 1].
+        """
+        cells = rearrange(x, "b k (t i) p -> b p t (k i)", i=self.patch)
+        mine = F.silu(self.near(_around(cells)) + self.key + self.time(time)[:, None, None])
+        return mine, rearrange(self.thin(mine), "b p t c -> b (p c) t 1")
+
+    def outward(self, mine: Tensor, heard: Tensor) -> Tensor:
+        """Cells [b, planes, steps, p] of the features [b, p, t, d] and what the U-Net says of them,
+        [b, p * thin, t, 1].
+        """
+        h = rearrange(heard, "b (p c) t 1 -> b p t c", p=self.keys)
+        h = F.silu(self.join(_around(torch.cat([mine, h], -1))))
+        return rearrange(self.last(h), "b p t (k i) -> b k (t i) p", i=self.patch)
+
+
+def _around(x: Tensor) -> Tensor:
+    """Each place of x [..., t, d] with the one before and the one after, [..., t, 3 d]."""
+    wide = F.pad(x, (0, 0, 1, 1))
+    return torch.cat([wide[..., :-2, :], x, wide[..., 2:, :]], -1)
+
+
 def conv(inner: int, outer: int, kernel: Pair, stride: Pair = (1, 1)) -> Conv:
     """A convolution that keeps the size, or divides it by its stride, rounded up."""
     return Conv(inner, outer, kernel, stride, (kernel[0] // 2, kernel[1] // 2))

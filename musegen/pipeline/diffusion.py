@@ -13,10 +13,14 @@ from musegen.errors import InputError, ModelError, MusegenError, NothingGenerate
 from musegen.pipeline.base import Say
 from musegen.pipeline.canvas import BAR, BEATS, LONGEST, Canvas, region
 from musegen.pipeline.painting import (
+    TOGETHER,
     Drawing,
+    Finished,
     Painter,
     Report,
     bar_range,
+    generators,
+    nobody,
     pitch_range,
     quiet,
     told_of,
@@ -55,6 +59,7 @@ class DiffusionPipeline(Painter):
         resample: int = 2,
         chords: str = "",
         report: Report = quiet,
+        finished: Finished = nobody,
     ) -> list[Score]:
         """New music.
 
@@ -70,6 +75,7 @@ class DiffusionPipeline(Painter):
             resample: times that each step is made where music is kept, for it to fit.
             chords: see the class.
             report: told how many of how many steps are done.
+            finished: handed each piece and its number, from 0, as soon as it is made.
 
         Raises:
             InputError: chords that cannot be read.
@@ -89,10 +95,13 @@ class DiffusionPipeline(Painter):
         how = Drawing(steps, sampler, eta, guidance, resample)
         if not chords and self.model.config.told:
             chords = progression(seed)
-        made = self._fill(blank, region(blank), n, "generate", seed, "", how, chords, report)
-        if not all(any(len(t) for t in s.tracks) for s in made):
-            raise NothingGeneratedError("nothing but silence came; try another seed")
-        return made
+
+        def heard(index: int, score: Score) -> None:
+            if not any(len(track) for track in score.tracks):
+                raise NothingGeneratedError("nothing but silence came; try another seed")
+            finished(index, score)
+
+        return self._fill(blank, region(blank), n, "generate", seed, "", how, chords, report, heard)
 
     def continue_(
         self,
@@ -111,6 +120,7 @@ class DiffusionPipeline(Painter):
         resample: int = 2,
         chords: str = "",
         report: Report = quiet,
+        finished: Finished = nobody,
     ) -> list[Score]:
         """What may follow a piece: the piece as written, and `bars` bars of all parts behind it.
 
@@ -122,7 +132,7 @@ class DiffusionPipeline(Painter):
         page = self._page(score, track, name, say, bars)
         chosen = region(page, bars=(page.bars - bars + 1, page.bars))
         how = Drawing(steps, sampler, eta, guidance, resample)
-        return self._fill(page, chosen, n, "continue", seed, name, how, chords, report)
+        return self._fill(page, chosen, n, "continue", seed, name, how, chords, report, finished)
 
     def inpaint(
         self,
@@ -143,6 +153,7 @@ class DiffusionPipeline(Painter):
         resample: int = 2,
         chords: str = "",
         report: Report = quiet,
+        finished: Finished = nobody,
     ) -> list[Score]:
         """The piece with a part of it made anew; notes that begin outside are kept exactly.
 
@@ -163,6 +174,7 @@ class DiffusionPipeline(Painter):
             resample: see there.
             chords: see there.
             report: see there.
+            finished: see there.
 
         Raises:
             InputError: bars or pitches that are not there, or nothing chosen.
@@ -175,7 +187,7 @@ class DiffusionPipeline(Painter):
             parts=self._part(part),
         )
         how = Drawing(steps, sampler, eta, guidance, resample)
-        return self._fill(page, chosen, n, "inpaint", seed, name, how, chords, report)
+        return self._fill(page, chosen, n, "inpaint", seed, name, how, chords, report, finished)
 
     def accompany(
         self,
@@ -193,6 +205,7 @@ class DiffusionPipeline(Painter):
         resample: int = 2,
         chords: str = "",
         report: Report = quiet,
+        finished: Finished = nobody,
     ) -> list[Score]:
         """A piano below a melody. The melody is kept exactly; other pitched tracks give way.
 
@@ -207,7 +220,7 @@ class DiffusionPipeline(Painter):
             page = replace(page, parts=tuple(min(p, 0) for p in page.parts))
         chosen = region(page, parts=(1,))
         how = Drawing(steps, sampler, eta, guidance, resample)
-        return self._fill(page, chosen, n, "accompany", seed, name, how, chords, report)
+        return self._fill(page, chosen, n, "accompany", seed, name, how, chords, report, finished)
 
     def vary(
         self,
@@ -225,6 +238,7 @@ class DiffusionPipeline(Painter):
         guidance: float = 1.0,
         chords: str = "",
         report: Report = quiet,
+        finished: Finished = nobody,
     ) -> list[Score]:
         """The piece noised by `amount` (0 as it is, 1 forgotten) of all levels and cleaned again.
 
@@ -234,34 +248,37 @@ class DiffusionPipeline(Painter):
         if not 0 <= amount <= 1:
             raise InputError("amount", f"goes from 0 (as it is) to 1 (forgotten), not {amount:g}")
         how = Drawing(steps, sampler, eta, guidance)
+        plan = how.plan()
         page = self._page(score, track, name, say)
         recipe = self._recipe("vary", seed, input=name, amount=amount, **told_of(how))
         if not amount:
             return [replace(score, recipe=recipe | {"index": i}) for i in range(n)]
         x, given = self._cells(page), self._told(page, chords)
-        generator = torch.Generator().manual_seed(seed)
-        out = np.repeat(x[None], n, axis=0)
         starts = range(0, x.shape[1], self.window * BAR)
-        for i, start in enumerate(starts):
-            at = slice(start, start + self.window * BAR)
-            part = torch.from_numpy(out[:, :, at])
-            noisy, level = self.model.noised(part, amount, generator)
-            told = self._given(given, start, n)
-            done = i * how.steps
-            out[:, :, at] = self.model.decode(
-                noisy,
-                generator,
-                told,
-                plan=how.plan(),
-                guidance=how.guidance,
-                start=level,
-                report=lambda k, _, done=done: report(done + k, len(starts) * how.steps),
-            ).numpy()
         page, free = page.selecting(region(page))
-        return [
-            page.paint(row[:, : page.steps], free, recipe | {"index": i})
-            for i, row in enumerate(out)
-        ]
+        total = len(range(0, n, TOGETHER)) * len(starts) * how.steps
+        done, made = 0, list[Score]()
+        while len(made) < n:
+            own = generators(seed, len(made), min(TOGETHER, n - len(made)))
+            out = np.repeat(x[None], len(own), axis=0)
+            for start in starts:
+                at = slice(start, start + self.window * BAR)
+                noisy, level = self.model.noised(torch.from_numpy(out[:, :, at]), amount, own)
+                out[:, :, at] = self.model.decode(
+                    noisy,
+                    own,
+                    self._given(given, start, len(own)),
+                    plan=plan,
+                    guidance=how.guidance,
+                    start=level,
+                    report=lambda k, _, done=done: report(done + k, total),
+                ).cpu()
+                done += how.steps
+            for row in out:
+                painted = page.paint(row[:, : page.steps], free, recipe | {"index": len(made)})
+                finished(len(made), painted)
+                made.append(painted)
+        return made
 
     def reconstruct(
         self,

@@ -20,6 +20,7 @@ from musegen.samplers import SAMPLERS, Plan
 from musegen.score import Score
 
 Report = Callable[[int, int], None]
+Finished = Callable[[int, Score], None]
 FREE = "free"
 TOGETHER = 16  # pieces in one batch
 PPQ = 480
@@ -28,6 +29,10 @@ _PITCH = re.compile(r"([A-Ga-g])([#b]?)(-?\d)")
 
 def quiet(done: int, total: int) -> None:
     """Tell nobody."""
+
+
+def nobody(index: int, score: Score) -> None:
+    """Hand it to nobody."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +145,7 @@ class Painter(Pipeline):
         how: Drawing,
         chords: str,
         report: Report,
+        finished: Finished,
     ) -> list[Score]:
         """`n` versions of a page with the chosen cells made anew, window by window."""
         plan = how.plan()
@@ -160,11 +166,11 @@ class Painter(Pipeline):
             score = replace(score, chords=tuple(moved))
         page = replace(page, score=score)
         made: list[Score] = []
-        generator = torch.Generator().manual_seed(seed)
         batches = range(0, n, TOGETHER)
         total = len(batches) * len(windows) * plan.steps
         for batch in batches:
             size = min(TOGETHER, n - batch)
+            own = generators(seed, batch, size)
             x = torch.from_numpy(np.repeat(cells[None], size, axis=0))
             left = torch.from_numpy(open_.copy())
             for w, start in enumerate(windows):
@@ -176,7 +182,7 @@ class Painter(Pipeline):
                 x[:, :, at] = self.model.fill(
                     x[:, :, at],
                     kept[None],
-                    generator,
+                    own,
                     self._given(told, start, size),
                     plan=plan,
                     guidance=how.guidance,
@@ -186,6 +192,7 @@ class Painter(Pipeline):
                 left[:, at] = False
             for row in x.numpy():
                 painted = page.paint(row[:, : page.steps], free, recipe | {"index": len(made)})
+                finished(len(made), painted)
                 made.append(painted)
         return made
 
@@ -207,6 +214,14 @@ class Painter(Pipeline):
 
 
 _BACK = ("ddim", "ddpm")
+
+
+def generators(seed: int, first: int, n: int) -> list[torch.Generator]:
+    """One for each piece from `first` on: a piece's noise does not depend on the others."""
+    seeds = [
+        np.random.SeedSequence((seed, i)).generate_state(1)[0] for i in range(first, first + n)
+    ]
+    return [torch.Generator().manual_seed(int(s)) for s in seeds]
 
 
 def sheet(text: str, bars: int, ppq: int) -> tuple[tuple[int, str], ...]:

@@ -31,7 +31,7 @@ def piano_8bar() -> Preset:
 
     Windows of prepare --kind band --tracks duo --bars 8 --chords.
     """
-    schedule = Schedule("cosine", 1000, shift=0.5)
+    schedule = Schedule("cosine", 1000, shift=0.7, width=0.6)
     return Preset(
         "8 bars of melody and piano with chords, for a CPU",
         DiffusionConfig(
@@ -48,6 +48,7 @@ def piano_8bar() -> Preset:
             how="planes",
             context=0,
             positions=True,
+            keys=48,
             evidence=True,
             density=(0.0032, 0.0126, 0.0045, 0.0264),
             schedule=schedule,
@@ -56,7 +57,7 @@ def piano_8bar() -> Preset:
         OnsetRoll("duo", bars=8, low=24, high=107),
         Diffusion(schedule, "x0", error="entropy", spread=True, unguided=0.2),
         Training(
-            5_000,
+            4_500,
             32,
             lr=1e-3,
             lr_final=2e-5,
