@@ -79,3 +79,16 @@ def test_the_default_is_small() -> None:
 def test_an_unknown_preset_names_the_nearest() -> None:
     with pytest.raises(ModelError, match="did you mean 'melody_2bar_small'"):
         preset("melody_2bar_smal")
+
+
+def test_the_compared_decoders_are_of_equal_size_and_all_else_is_the_same() -> None:
+    flat, hierarchical = preset("flat_mel_16bar_small"), preset("hierdec_mel_16bar_small")
+    with torch.device("meta"):
+        one, other = (
+            sum(p.numel() for p in MusicVAE(which.model).parameters())
+            for which in (flat, hierarchical)
+        )
+    assert one == pytest.approx(other, rel=0.02)
+    assert (flat.objective, flat.training) == (hierarchical.objective, hierarchical.training)
+    for field in ("latent", "encoder", "layers", "embedding", "readout", "encode_segments"):
+        assert getattr(flat.model, field) == getattr(hierarchical.model, field)

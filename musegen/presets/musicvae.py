@@ -108,15 +108,13 @@ def _compared(name: str, model: MusicVAEConfig) -> Preset:
         model,
         Melody(16),
         ELBO(beta=0.2, beta_rate=0.0, free_bits=256),
-        Training(1000, 32, lr=2e-3, warmup=50, ema=0.99, transpose=5),
+        Training(2000, 8, lr=2e-3, warmup=100, ema=0.995),
     )
 
 
 def flat_mel_16bar_small() -> Preset:
     """The flat decoder of Table 1, to be compared with `hierdec_mel_16bar_small`."""
-    model = MusicVAEConfig(
-        steps=256, latent=256, encoder=128, decoder=(352,), embedding=64, encode_segments=False
-    )
+    model = MusicVAEConfig(steps=256, latent=256, encoder=128, decoder=(272,), embedding=64)
     return _compared("the flat decoder", model)
 
 
