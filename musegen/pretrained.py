@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from musegen import runtime
 from musegen.config import from_dict, nearest, to_dict
 from musegen.errors import ModelError
 from musegen.midi import write_atomic
@@ -41,15 +42,17 @@ class Bundle:
 
     Attributes:
         name: the folder's name.
-        model: the network, in evaluation mode, float32.
+        model: the network, float32: in torch in evaluation mode, or in NumPy.
         representation: what its arrays mean.
-        info: family, verbs, licence, scores as the config holds them.
+        info: verbs, licence, scores as the config holds them.
+        family: of networks, a key of `models.FAMILIES`.
     """
 
     name: str
     model: Any
     representation: Any
     info: Mapping[str, Any] = field(default_factory=dict)
+    family: str = ""
 
 
 def names() -> list[str]:
@@ -101,7 +104,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def load(name: str | Path = DEFAULT) -> Bundle:
-    """Load a bundle by name or path.
+    """Load a bundle by name or path, its network in torch.
 
     Raises:
         ModelError: no such bundle, or it is broken or was tampered with.
@@ -110,20 +113,52 @@ def load(name: str | Path = DEFAULT) -> Bundle:
 
     from musegen.models import FAMILIES
 
+    def network(family: str, sizes: Any, data: bytes) -> nn.Module:
+        # Not on the meta device: drawing weights there imports torch._dynamo, over a second.
+        kind, sizes_of = FAMILIES[family]
+        model: nn.Module = kind(from_dict(sizes_of, sizes))
+        weights = safetensors.torch.load(data)
+        held = {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
+        model.load_state_dict(held, strict=True, assign=True)
+        return model.eval().requires_grad_(False)
+
+    return _loaded(locate(name), FAMILIES, network)
+
+
+def playable(name: str | Path = DEFAULT) -> Bundle:
+    """Load a bundle to make music with: its network in NumPy where `runtime` has its family, so
+    that nobody waits for torch, else in torch.
+
+    Raises:
+        ModelError: as `load`.
+    """
+    import safetensors.numpy
+
     folder = locate(name)
+    if read_config(folder)["family"] not in runtime.NETWORKS:
+        return load(name)
+
+    def network(family: str, sizes: Any, data: bytes) -> Any:
+        config = from_dict(runtime.NETWORKS[family].config, sizes)
+        return runtime.build(config, safetensors.numpy.load(data))
+
+    return _loaded(folder, runtime.NETWORKS, network)
+
+
+def _loaded(
+    folder: Path, families: Iterable[str], network: Callable[[str, Any, bytes], Any]
+) -> Bundle:
+    """A bundle whose network is made of its family, sizes and weights; everything is checked."""
+    import safetensors
+
     config = read_config(folder)
     try:
         data = (folder / "model.safetensors").read_bytes()
         if hashlib.sha256(data).hexdigest() != config["sha256"]:
             raise ValueError("model.safetensors does not have the SHA-256 that config.json names")
-        weights = safetensors.torch.load(data)
-        # Not on the meta device: drawing weights there imports torch._dynamo, over a second.
-        if config["family"] not in FAMILIES:
-            raise ValueError(f"family {config['family']!r}{nearest(config['family'], FAMILIES)}")
-        network, sizes_of = FAMILIES[config["family"]]
-        model = network(from_dict(sizes_of, config["model"]))
-        held = {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
-        model.load_state_dict(held, strict=True, assign=True)
+        if config["family"] not in families:
+            raise ValueError(f"family {config['family']!r}{nearest(config['family'], families)}")
+        model = network(config["family"], config["model"], data)
         representation = _representation(config["representation"])
         for size in ("steps", "vocab"):
             mine, theirs = (getattr(one, size, None) for one in (representation, model.config))
@@ -132,19 +167,19 @@ def load(name: str | Path = DEFAULT) -> Bundle:
     except (OSError, ValueError, IndexError, RuntimeError, safetensors.SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"{folder}: broken bundle ({reason}); get it again") from None
-    return Bundle(folder.name, model.eval().requires_grad_(False), representation, config["info"])
+    return Bundle(folder.name, model, representation, config["info"], config["family"])
 
 
 def _representation(data: dict[str, Any]) -> Windowed:
     """A representation from its fields and its class as "kind"."""
     from musegen.representations import REPRESENTATIONS
 
-    kinds = {kind.__name__: kind for kind in REPRESENTATIONS.values()}
+    kinds = {home.partition(":")[2]: key for key, home in REPRESENTATIONS.homes.items()}
     fields = dict(data)
     kind = fields.pop("kind", "")
     if kind not in kinds:
         raise ValueError(f"representation {kind!r}{nearest(kind, kinds)}")
-    made: Any = from_dict(kinds[kind], fields)
+    made: Any = from_dict(REPRESENTATIONS[kinds[kind]], fields)
     return made
 
 

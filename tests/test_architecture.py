@@ -18,7 +18,7 @@ FILES = {
 
 # A module imports only those before it.
 ORDER = """
-version errors client names score formats formats.abc formats.assemble formats.archive formats.marks
+version lazy errors client names score formats formats.abc formats.assemble formats.archive formats.marks
 formats.notation formats.musicxml formats.cells formats.toolkits formats.smf
 formats.quick config midi
 representations.events representations.tracks representations.rolls representations.pianoroll

@@ -289,11 +289,11 @@ class Outputs:
 
     def keep(self, index: int, score: Score) -> None:
         """Write one of the scores, and its picture, now."""
-        from musegen import plot
-
         path = self.paths[index]
         row = {"midi": str(score.write(path, force=self.force))}
         if self.png:
+            from musegen import plot
+
             title, png = path.stem, path.with_suffix(".png")
             row["png"] = str(plot.pianoroll(score, png, title=title, force=self.force))
         self.kept[index] = row

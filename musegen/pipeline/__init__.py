@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from musegen import pretrained
-from musegen.models import family
+from musegen.lazy import Table
 from musegen.pipeline.base import VERBS, Pipeline, timeline
-from musegen.pipeline.crnngan import CRNNGANPipeline
-from musegen.pipeline.diffusion import DiffusionPipeline
-from musegen.pipeline.musegan import MuseGANPipeline
-from musegen.pipeline.musicvae import MusicVAEPipeline
-
-PIPELINES: dict[str, type[Pipeline]] = {
-    "musicvae": MusicVAEPipeline,
-    "crnngan": CRNNGANPipeline,
-    "diffusion": DiffusionPipeline,
-    "musegan": MuseGANPipeline,
-}
 
 __all__ = ["PIPELINES", "VERBS", "Pipeline", "load", "timeline"]
+
+
+# Imported when they are used: some of them need torch.
+PIPELINES: Table[type[Pipeline]] = Table(
+    {
+        "musicvae": "musegen.pipeline.musicvae:MusicVAEPipeline",
+        "crnngan": "musegen.pipeline.crnngan:CRNNGANPipeline",
+        "diffusion": "musegen.pipeline.diffusion:DiffusionPipeline",
+        "musegan": "musegen.pipeline.musegan:MuseGANPipeline",
+    }
+)
 
 
 def load(name: str = pretrained.DEFAULT) -> Pipeline:
@@ -26,5 +26,5 @@ def load(name: str = pretrained.DEFAULT) -> Pipeline:
     Raises:
         ModelError: there is none, or it is broken.
     """
-    bundle = pretrained.load(name)
-    return PIPELINES[family(bundle.model.config)](bundle)
+    bundle = pretrained.playable(name)
+    return PIPELINES[bundle.family](bundle)

@@ -7,14 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from musegen.representations.chords import Chords
-from musegen.representations.drums import Drums
-from musegen.representations.events import Melody
-from musegen.representations.groove import Groove
-from musegen.representations.onsetroll import OnsetRoll
-from musegen.representations.pianoroll import Pianoroll
-from musegen.representations.trio import Trio
-from musegen.representations.tuples import Tuples
+from musegen.lazy import Table
 from musegen.score import Notes, Score
 
 
@@ -44,13 +37,15 @@ class Representation(Protocol):
         ...
 
 
-REPRESENTATIONS: dict[str, type[Representation]] = {
-    "pianoroll": Pianoroll,
-    "onsetroll": OnsetRoll,
-    "melody": Melody,
-    "drums": Drums,
-    "trio": Trio,
-    "groove": Groove,
-    "chords": Chords,
-    "tuples": Tuples,
-}
+REPRESENTATIONS: Table[type[Representation]] = Table(
+    {
+        "pianoroll": "musegen.representations.pianoroll:Pianoroll",
+        "onsetroll": "musegen.representations.onsetroll:OnsetRoll",
+        "melody": "musegen.representations.events:Melody",
+        "drums": "musegen.representations.drums:Drums",
+        "trio": "musegen.representations.trio:Trio",
+        "groove": "musegen.representations.groove:Groove",
+        "chords": "musegen.representations.chords:Chords",
+        "tuples": "musegen.representations.tuples:Tuples",
+    }
+)

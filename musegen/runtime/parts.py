@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import random
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -20,10 +22,17 @@ class Draws:
     """
 
     def __init__(self, seed: int) -> None:
-        self._twister = np.random.RandomState(seed)
+        # Python's twister, seeded as torch seeds its own; numpy.random takes longer to import.
+        state = [seed & 0xFFFFFFFF]
+        for i in range(1, 624):
+            state.append((1812433253 * (state[-1] ^ (state[-1] >> 30)) + i) & 0xFFFFFFFF)
+        self._twister = random.Random()
+        self._twister.setstate((3, (*state, 624), None))
 
     def _raw(self, *shape: int) -> NDArray[np.uint32]:
-        return self._twister.randint(0, 2**32, size=shape, dtype=np.uint32)
+        size = math.prod(shape)
+        words = self._twister.getrandbits(32 * size).to_bytes(4 * size, "little") if size else b""
+        return np.frombuffer(words, "<u4").reshape(shape)
 
     def uniform(self, *shape: int) -> Floats:
         """Numbers from 0 up to 1, as `torch.rand`: 24 bits of each draw."""
@@ -33,7 +42,7 @@ class Draws:
         """Numbers of N(0, 1) by Box and Muller, as `torch.randn` from 16 numbers on: in blocks of
         8 radii and 8 angles, of which the last is drawn anew if there is a remainder.
         """
-        size = int(np.prod(shape))
+        size = math.prod(shape)
         u = self.uniform(max(size, 16))
         whole = len(u) // 16 * 16
         made = np.empty_like(u)
