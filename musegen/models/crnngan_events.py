@@ -239,7 +239,7 @@ class EventHead(nn.Module):
             q = F.gelu(self.trunk[i](h) + context + told)
             if i in forced:
                 ruler = self.rulers.ruler(i)
-                at = torch.searchsorted((ruler[1:] + ruler[:-1]) / 2, forced[i])
+                at = torch.searchsorted((ruler[1:] + ruler[:-1]) / 2, forced[i].contiguous())
                 hot = F.one_hot(at, len(ruler)).to(q)
                 place, number = torch.zeros_like(forced[i]), forced[i]
             else:
