@@ -18,8 +18,8 @@ FILES = {
 
 # A module imports only those before it.
 ORDER = """
-version lazy errors client names score formats formats.abc formats.assemble formats.archive formats.marks
-formats.notation formats.musicxml formats.cells formats.toolkits formats.smf
+version lazy errors client names score formats formats.abc formats.assemble formats.archive
+formats.marks formats.notation formats.musicxml formats.cells formats.toolkits formats.smf
 formats.quick config midi
 representations.events representations.tracks representations.rolls representations.pianoroll
 representations.onsetroll representations.drums
@@ -43,13 +43,16 @@ evaluate.report evaluate.diffusion evaluate.features evaluate.interpolation eval
 evaluate.crnngan
 evaluate.musegan evaluate
 server server.tasks server.payload server.worker server.jobs server.page server.app
+daw.fl daw.dawproject daw.reaper daw.muse daw.ableton daw
+sound sound.synth sound.render sound.play watch
 cli cli.common cli.music cli.edit cli.fill cli.training cli.data cli.look
-cli.server cli.main __main__
+cli.server cli.hosts cli.sound cli.main __main__
 """.split()  # noqa: SIM905
 # Conveniences of Score: loaded when called, and never by importing score.
 EXCEPTIONS = {("score", "midi"), ("score", "plot")}
 
-ROOMS = ("common", "music", "edit", "fill", "training", "data", "look", "main")
+ROOMS = ("common", "music", "edit", "fill", "training", "data", "look")
+ROOMS += ("server", "hosts", "sound", "main")
 # Packages that only these modules may import, at any depth.
 ONLY = {
     "symusic": {"formats.quick"},
@@ -63,16 +66,13 @@ ONLY = {
     "distributed": {"prepare.cluster"},
     "starlette": {"server.app"},
     "uvicorn": {"server.app"},
-    "click": {
-        f"cli.{room}"
-        for room in ["common", "music", "edit", "fill", "training", "data", "look"]
-        + ["server", "main"]
-    },
+    "rtmidi": {"sound.play"},
+    "click": {f"cli.{room}" for room in ROOMS},
 }
 NO_TORCH = ["score", "formats", "midi", "representations", "segment", "melody", "metrics"]
 NO_TORCH += ["names", "attributes", "summary", "interop", "corpora"]
 NO_TORCH += ["prepare", "dataset", "plot", "cards", "config", "cli", "sizes", "runtime", "server"]
-NO_TORCH += ["client"]
+NO_TORCH += ["client", "daw", "sound", "watch"]
 
 
 class Import:

@@ -34,6 +34,12 @@ VERBS = {
     "doctor": "musegen.cli.look",
     "serve": "musegen.cli.server",
     "stop": "musegen.cli.server",
+    "daw": "musegen.cli.hosts",
+    "export": "musegen.cli.hosts",
+    "ableton": "musegen.cli.hosts",
+    "watch": "musegen.cli.hosts",
+    "render": "musegen.cli.sound",
+    "play": "musegen.cli.sound",
 }
 
 
