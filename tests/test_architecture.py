@@ -20,7 +20,7 @@ FILES = {
 ORDER = """
 version lazy errors client names score formats formats.abc formats.assemble formats.archive
 formats.marks formats.notation formats.musicxml formats.cells formats.toolkits formats.smf
-formats.quick config midi
+formats.quick formats.chunks config midi
 representations.events representations.tracks representations.rolls representations.pianoroll
 representations.onsetroll representations.drums
 representations.trio representations.groove representations.chords representations.tuples
@@ -56,7 +56,7 @@ ROOMS += ("server", "hosts", "sound", "main")
 # Packages that only these modules may import, at any depth.
 ONLY = {
     "symusic": {"formats.quick"},
-    "mido": {"midi"},
+    "mido": {"sound.play"},
     "matplotlib": {"plot", "plot.figures", "plot.charts"},
     "music21": {"formats.abc", "corpora"},
     "muspy": {"interop"},

@@ -1,0 +1,92 @@
+"""How long a musician waits: fresh processes, from the command to the file; beside torch.
+
+    python benchmarks/cold.py            # all rows
+    python benchmarks/cold.py --rounds 3
+
+Wall time depends on what else runs on the machine; processor time (user and system) much less.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+TUNES = [
+    str(ROOT / "data" / "samples" / name)
+    for name in ("aird_white_cockade.mid", "mutopia_satie_gymnopedie_no1.mid")
+]
+# The same work with the network in torch, as before there was a runtime in NumPy.
+TORCH = """
+import torch
+from musegen import pretrained
+bundle = pretrained.load({model!r})
+generator = torch.Generator().manual_seed(1)
+{make}
+bundle.representation.decode(x[0].numpy()).write({out!r}, force=True)
+"""
+DRAW = "x = bundle.model.decode(bundle.model.prior(1, generator), generator)"
+EVENTS = """z = bundle.model.prior(1, generator, 480)
+x = bundle.model.decode(z, temperature=0.95, top_p=0.97, until=15360.0)"""
+
+
+def measured(command: list[str], rounds: int) -> str:
+    """Median and least wall time, median processor time, largest memory, as cells of a table."""
+    wall, cpu, memory = [], [], []
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    for _ in range(rounds + 1):
+        start = time.perf_counter()
+        child = subprocess.Popen(
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        _, status, used = os.wait4(child.pid, 0)
+        wall.append(time.perf_counter() - start)
+        if status:
+            raise SystemExit(f"{command} failed: {child.stderr.read().decode()}")
+        cpu.append(used.ru_utime + used.ru_stime)
+        memory.append(used.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6)
+    wall, cpu = wall[1:], cpu[1:]  # the first fills caches of files
+    return (
+        f"{statistics.median(wall):.2f} | {min(wall):.2f} | {statistics.median(cpu):.2f} "
+        f"| {max(memory):.0f}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=7)
+    rounds = parser.parse_args().rounds
+    with tempfile.TemporaryDirectory() as folder:
+        verb = [sys.executable, "-m", "musegen"]
+        last = ["--seed", "1", "--force", "-q", "-o", folder]
+        rows = {
+            "`python -c pass`": [sys.executable, "-c", "pass"],
+            "`import numpy`": [sys.executable, "-c", "import numpy"],
+            "`import torch`": [sys.executable, "-c", "import torch"],
+            "`musegen --help`": [*verb, "--help"],
+            "`musegen generate`": [*verb, "generate", *last],
+        }
+        for model in ("drums-2bar", "melody-16bar", "performance"):
+            rows[f"`musegen generate --model {model}`"] = [
+                *verb, "generate", "--model", model, *last
+            ]  # fmt: skip
+        rows["`musegen interpolate A B` (8 pieces)"] = [*verb, "interpolate", *TUNES, *last]
+        rows["`musegen vary A` (4 pieces)"] = [*verb, "vary", TUNES[0], *last]
+        for model in ("melody-2bar", "melody-16bar", "performance"):
+            make = EVENTS if model == "performance" else DRAW
+            code = TORCH.format(model=model, make=make, out=f"{folder}/torch.mid")
+            rows[f"{model}: one piece, network in torch"] = [sys.executable, "-c", code]
+        print("| command | wall s | least | processor s | memory MB |")
+        print("|---|---|---|---|---|")
+        for name, command in rows.items():
+            print(f"| {name} | {measured(command, rounds)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
