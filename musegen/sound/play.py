@@ -69,11 +69,11 @@ def play(
                 wait = begin + at - clock()
                 if wait > 0:
                     sleep(wait)
-                send(data)
                 kind, key = data[0] & 0xF0, (data[0] & 0x0F, data[1])
-                if kind == 0x90:
+                if kind == 0x90:  # counted before it sounds, in case we are stopped here
                     sounding[key] = sounding.get(key, 0) + 1
-                elif kind == 0x80 and key in sounding:
+                send(data)
+                if kind == 0x80 and key in sounding:
                     sounding[key] -= 1
             begin += length_of(piece)
         rest = begin - clock()
