@@ -18,10 +18,6 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-TUNES = [
-    str(ROOT / "data" / "samples" / name)
-    for name in ("aird_white_cockade.mid", "mutopia_satie_gymnopedie_no1.mid")
-]
 # The same work with the network in torch, as before there was a runtime in NumPy.
 TORCH = """
 import torch
@@ -36,14 +32,17 @@ EVENTS = """z = bundle.model.prior(1, generator, 480)
 x = bundle.model.decode(z, temperature=0.95, top_p=0.97, until=15360.0)"""
 
 
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
 def measured(command: list[str], rounds: int) -> str:
     """Median and least wall time, median processor time, largest memory, as cells of a table."""
     wall, cpu, memory = [], [], []
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     for _ in range(rounds + 1):
         start = time.perf_counter()
         child = subprocess.Popen(
-            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
         _, status, used = os.wait4(child.pid, 0)
         wall.append(time.perf_counter() - start)
@@ -72,12 +71,21 @@ def main() -> None:
             "`musegen --help`": [*verb, "--help"],
             "`musegen generate`": [*verb, "generate", *last],
         }
+        tunes = [f"{folder}/{name}.mid" for name in "ab"]
+        for i, tune in enumerate(tunes):
+            options = ["--seed", str(i), "--bars", "4", "-q", "-o", tune]
+            subprocess.run([*verb, "generate", *options], check=True, env=environment())
         for model in ("drums-2bar", "melody-16bar", "performance"):
             rows[f"`musegen generate --model {model}`"] = [
                 *verb, "generate", "--model", model, *last
             ]  # fmt: skip
-        rows["`musegen interpolate A B` (8 pieces)"] = [*verb, "interpolate", *TUNES, *last]
-        rows["`musegen vary A` (4 pieces)"] = [*verb, "vary", TUNES[0], *last]
+        rows["`musegen interpolate A B`, 8 pieces of 4 bars"] = [
+            *verb,
+            "interpolate",
+            *tunes,
+            *last,
+        ]
+        rows["`musegen vary A`, 4 pieces of 4 bars"] = [*verb, "vary", tunes[0], *last]
         for model in ("melody-2bar", "melody-16bar", "performance"):
             make = EVENTS if model == "performance" else DRAW
             code = TORCH.format(model=model, make=make, out=f"{folder}/torch.mid")
