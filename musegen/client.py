@@ -86,9 +86,8 @@ def submit(
 def poll(job: Job) -> dict[str, Any]:
     """Go on with a job for a few milliseconds; returns how it is.
 
-    Returns:
-        `state` ("starting", "sending", "queued", "running", "done", "failed" or "cancelled"),
-        `progress` (0 to 1), `place` (jobs before it) and `message` (why it failed).
+    Returns `state` ("starting", "sending", "queued", "running", "done", "failed" or "cancelled"),
+    `progress` (0 to 1), `place` (jobs before it) and `message` (why it failed).
     """
     until = time.monotonic() + BUDGET
     try:
@@ -103,8 +102,7 @@ def poll(job: Job) -> dict[str, Any]:
 def result(job: Job) -> Any:
     """What a finished job made: `scores`, `seed`, `model` and `remarks`; None while it is not done.
 
-    Raises:
-        ClientError: the job failed or was cancelled.
+    Raises ClientError when the job failed or was cancelled.
     """
     if job.state in ("failed", "cancelled"):
         raise ClientError(job.message or "the job was " + job.state)
@@ -256,6 +254,8 @@ class _Exchange:
     def close(self) -> None:
         self._socket.close()
 
+    __del__ = close  # when a job is forgotten half-way
+
     def step(self, now: float) -> Any:
         """(status, answer) once it is there, None before; an OSError when nobody answers."""
         if now - self._heard > SILENCE:
@@ -310,11 +310,7 @@ class _Exchange:
 
 
 def _find_server() -> dict[str, Any] | None:
-    """Port and token of the running server, or None.
-
-    Raises:
-        ClientError: the file can be read by others, or is of another version.
-    """
+    """Port and token of the running server, or None when there is none."""
     path = os.path.join(home(), "server.json")
     try:
         with open(path, "rb") as file:
@@ -333,10 +329,7 @@ def _find_server() -> dict[str, Any] | None:
 
 
 def _command() -> list[str]:
-    """How to start the server: with the Python that has musegen.
-
-    The host's own `sys.executable` is often the host itself, which is never started.
-    """
+    """How to start the server: with the Python that has musegen, never with the host itself."""
     serve = ["-m", "musegen", "serve", "--detached"]
     given = os.environ.get("MUSEGEN_PYTHON")
     if given:
