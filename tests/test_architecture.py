@@ -30,7 +30,7 @@ prepare.windows prepare.shards prepare.workers prepare.cluster prepare.split pre
 dataset prepare.leakage
 schedules sizes runtime.parts runtime.musicvae runtime.crnngan runtime sampling samplers layers
 models.voice models.crnngan_events models.crnngan models.musicvae
-models.patches models.musegan_critic models.musegan_bars models.musegan
+models.patches models.musegan_critic models.musegan_bars models.musegan_keys models.musegan
 models.unet models.diffusion models
 objectives objectives.variational objectives.players objectives.adversarial objectives.recurrent
 objectives.diffusion
@@ -44,15 +44,15 @@ evaluate.crnngan
 evaluate.musegan evaluate
 server server.tasks server.payload server.worker server.jobs server.page server.app
 daw.fl daw.dawproject daw.reaper daw.muse daw.ableton daw
-sound sound.synth sound.render sound.play watch
-cli cli.common cli.music cli.edit cli.fill cli.training cli.data cli.look
+sound sound.synth sound.render sound.play sound.show watch
+cli cli.common cli.music cli.edit cli.fill cli.batch cli.training cli.data cli.look
 cli.server cli.hosts cli.sound cli.main __main__
 """.split()  # noqa: SIM905
 # Conveniences of Score: loaded when called, and never by importing score.
-EXCEPTIONS = {("score", "midi"), ("score", "plot")}
+EXCEPTIONS = {("score", "midi"), ("score", "plot"), ("score", "sound.show")}
 
 ROOMS = ("common", "music", "edit", "fill", "training", "data", "look")
-ROOMS += ("server", "hosts", "sound", "main")
+ROOMS += ("server", "hosts", "sound", "batch", "main")
 # Packages that only these modules may import, at any depth.
 ONLY = {
     "symusic": {"formats.quick"},

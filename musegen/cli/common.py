@@ -68,14 +68,18 @@ talk_options = _options(
 
 
 def _model(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
-    """The model that is asked for, or the first that has the verb."""
+    """The model that is asked for, or that of the verb."""
     from musegen import pretrained
 
-    if value is not None:
-        return value
-    verb = str(ctx.command.name)
-    able = [name for name in pretrained.names() if verb in pretrained.verbs(name)]
-    return pretrained.DEFAULT if pretrained.DEFAULT in able or not able else able[0]
+    return pretrained.default(str(ctx.command.name)) if value is None else value
+
+
+def _models(ctx: click.Context, param: click.Parameter, begun: str) -> list[str]:
+    """Shipped models with the verb, for completion in a shell."""
+    from musegen import pretrained
+
+    able = (name for name in pretrained.names() if ctx.command.name in pretrained.verbs(name))
+    return [name for name in able if name.startswith(begun)]
 
 
 music_options = _options(
@@ -87,7 +91,10 @@ music_options = _options(
         help="A folder, a .mid file, or - for standard output.",
     ),
     click.option(
-        "--model", callback=_model, help="Name or folder; melody-2bar where it can, else what can."
+        "--model",
+        callback=_model,
+        shell_complete=_models,
+        help="Name or folder; melody-2bar where it can, else what can.",
     ),
     click.option(
         "--seed",
@@ -176,6 +183,19 @@ def noun(model: str) -> str:
     return NOUNS.get(str(config["representation"].get("kind")), "music")
 
 
+_KEPT: list[dict[str, Any]] = []
+
+
+@contextmanager
+def models_kept() -> Iterator[None]:
+    """Within it, `perform` loads each model once."""
+    _KEPT.append({})
+    try:
+        yield
+    finally:
+        _KEPT.pop()
+
+
 def perform(
     model: str,
     verb: str,
@@ -194,7 +214,10 @@ def perform(
     """
     from musegen import pipeline
 
-    method = getattr(pipeline.load(model), verb)
+    kept = _KEPT[-1] if _KEPT else {}
+    if model not in kept:
+        kept[model] = pipeline.load(model)
+    method = getattr(kept[model], verb)
     takes = inspect.signature(method).parameters
     given = {name: value for name, value in options.items() if value is not None}
     for name in given:

@@ -104,26 +104,39 @@ def evaluate(
 @click.command()
 @talk_options
 def models(as_json: bool, quiet: bool) -> None:
-    """List the shipped models: verbs, size, licence, scores."""
+    """List the shipped models: verbs, size, licence, scores.
+
+    In the table x says that a model has a verb, and "default" that the verb takes it unless --model
+    names another.
+    """
     from musegen import pretrained
+    from musegen.summary import aligned
 
     talk = Talk(quiet, as_json)
-    rows, lines = [], []
+    rows = []
     for name in pretrained.names():
         folder = pretrained.locate(name)
         config = pretrained.read_config(folder)
         size = (folder / "model.safetensors").stat().st_size
-        row = {"name": name, "family": config["family"], "bytes": size, **config["info"]}
-        row["styles"] = config["model"].get("styles", [])
-        rows.append(row)
-        lines.append(f"{name}  {config['family']}, {size / 1e6:.1f} MB, weights MIT")
-        lines.append(f"  verbs: {', '.join(row['verbs'])}")
+        row = {"name": name, "family": config["family"], "bytes": size, "licence": "MIT"}
+        rows.append(row | config["info"] | {"styles": config["model"].get("styles", [])})
+    verbs = list(dict.fromkeys(verb for row in rows for verb in row["verbs"]))
+    defaults = {verb: pretrained.default(verb) for verb in verbs}
+    table = [["", *(row["name"] for row in rows)], ["family", *(row["family"] for row in rows)]]
+    table.append(["MB", *(f"{row['bytes'] / 1e6:.1f}" for row in rows)])
+    table.append(["weights", *(row["licence"] for row in rows)])
+    for verb in verbs:
+        marks = (["-", "x"][verb in row["verbs"]] for row in rows)
+        names = (row["name"] == defaults[verb] for row in rows)
+        table.append([verb, *("default" if d else m for m, d in zip(marks, names, strict=True))])
+    lines = aligned(table)
+    for row in rows:
+        lines += ["", f"{row['name']}: {row.get('about', row['preset'])}"]
         lines += [f"  styles: {', '.join(row['styles'])}"] if row["styles"] else []
         for corpus, source in row["corpora"].items():
             lines.append(f"  trained on {corpus}: {source} ({row['data_licences'][corpus]})")
-        for key, value in row.get("scores", {}).items():
-            lines.append(f"  {key}: {value:g}")
-    talk.result("models", {"models": rows}, lines)
+        lines += [f"  {key}: {value:g}" for key, value in row.get("scores", {}).items()]
+    talk.result("models", {"models": rows, "defaults": defaults}, lines)
 
 
 @click.command()

@@ -32,6 +32,8 @@ VERBS = {
     "info": "musegen.cli.look",
     "plot": "musegen.cli.look",
     "doctor": "musegen.cli.look",
+    "batch": "musegen.cli.batch",
+    "completion": "musegen.cli.batch",
     "serve": "musegen.cli.server",
     "stop": "musegen.cli.server",
     "daw": "musegen.cli.hosts",
@@ -81,7 +83,7 @@ def run(argv: list[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     try:
-        cli.main(argv, prog_name="musegen", standalone_mode=False)
+        code = cli.main(argv, prog_name="musegen", standalone_mode=False)
     except click.exceptions.Abort:
         click.echo("stopped", err=True)
         return 130
@@ -100,4 +102,4 @@ def run(argv: list[str] | None = None) -> int:
     except OSError as error:
         click.echo(f"musegen: {error}", err=True)
         return 1
-    return 0
+    return code if isinstance(code, int) else 0  # what `ctx.exit` was given
