@@ -315,3 +315,8 @@ class Score:
         from musegen import plot
 
         return plot.png(self)
+
+    def _repr_html_(self) -> str:
+        from musegen.sound import show
+
+        return show.to_html(self)
