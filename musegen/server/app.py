@@ -82,7 +82,16 @@ class Protocol(H11Protocol):
     def connection_made(self, transport: Any) -> None:
         """Close connections that ask nothing."""
         super().connection_made(transport)
-        self.loop.call_later(SLOW, lambda: transport.close() if self.cycle is None else None)
+        self._late = self.loop.call_later(SLOW, self._close, transport)
+
+    def _close(self, transport: Any) -> None:
+        if self.cycle is None:
+            transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget it at once: many come and go in ten seconds."""
+        self._late.cancel()
+        super().connection_lost(exc)
 
 
 class _Running(uvicorn.Server):

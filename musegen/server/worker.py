@@ -122,10 +122,13 @@ def main() -> None:
     os.dup2(2, 1)  # what a library prints does not go between the answers
 
     def answer(line: Mapping[str, Any]) -> None:
-        answers.write(json.dumps(line) + "\n")
-        answers.flush()
+        try:
+            answers.write(json.dumps(line) + "\n")
+            answers.flush()
+        except BrokenPipeError:  # the server is gone; the next one does the job again
+            os._exit(0)
 
-    from musegen import pipeline  # noqa: F401  torch loads before the first job comes
+    from musegen import pipeline  # noqa: F401  loads before the first job comes
 
     answer({"ready": True})
     for line in sys.stdin.buffer:
