@@ -38,7 +38,7 @@ _MADE_OF: dict[str, tuple[type[Windowed], ...]] = {
     "groove": (Groove, Drums),
     "trio": (Trio,),
     "band": (Pianoroll, OnsetRoll),
-    "performance": (Tuples,),
+    "performance": (Tuples, Groove),
 }
 # What the manifests of version 1 leave out.
 _V1 = {"kind": "melody", "steps_per_quarter": 4, "drums": -1, "tracks": "", "files": {}}
@@ -142,11 +142,15 @@ class Windows:
 
     def chunks(self, size: int, limit: int | None = None) -> Iterator[tuple[Any, Any]]:
         """Windows and styles in order, all or `limit` windows spread evenly."""
+        for index in self.parts(size, limit):
+            yield self.encode(index), self.style[index]
+
+    def parts(self, size: int, limit: int | None = None) -> Iterator[NDArray[np.int64]]:
+        """Indices of windows in order, all or `limit` spread evenly, `size` at a time."""
         n = len(self) if limit is None else min(limit, len(self))
         index = np.linspace(0, len(self) - 1, n).astype(np.int64) if n else np.zeros(0, np.int64)
         for i in range(0, n, size):
-            part = index[i : i + size]
-            yield self.encode(part), self.style[part]
+            yield index[i : i + size]
 
     def _rows(self, index: NDArray[np.integer]) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
         """The notes of the windows at `index`, copied, and whose each is, counted from 0."""
@@ -271,6 +275,8 @@ def load(folder: str | Path, part: str, representation: Windowed | None = None) 
 def settings_for(representation: Windowed) -> Settings:
     """What `musegen.prepare` has to cut for a representation."""
     kind = next(k for k, made in _MADE_OF.items() if isinstance(representation, made[0]))
+    if isinstance(representation, Groove) and representation.pitched:
+        kind = "performance"
     tracks = representation.tracks if isinstance(representation, Pianoroll) else ""
     return Settings(kind, representation.bars, tracks=tracks)
 
@@ -308,6 +314,9 @@ def _fitting(folder: Path, manifest: dict[str, Any], wanted: Windowed | None) ->
     if type(wanted) not in _MADE_OF[kind] or wanted.bars != bars:
         asked = f"{wanted.bars} bars for {type(wanted).__name__}"
         raise InputError(folder, f"holds {bars}-bar windows of the kind {kind}, not {asked}")
+    if isinstance(wanted, Groove) and wanted.pitched != (kind == "performance"):
+        needs = "performance" if wanted.pitched else "groove or drums"
+        raise InputError(folder, f"holds windows of the kind {kind}; {wanted.kit} needs {needs}")
     if isinstance(wanted, Pianoroll) and (wanted.tracks, wanted.beats_per_bar) != (tracks, 4):
         raise InputError(folder, f"holds 4/4 and the tracks of {tracks}, not what was asked for")
     return wanted

@@ -55,6 +55,7 @@ def fitted(preset: Preset, data: Windows, init: Bundle | None) -> Preset:
         theirs = replace(theirs, **{k: v for k, v in facts.items() if k != "shift"})
         if isinstance(ours, MusicVAEConfig) and isinstance(theirs, MusicVAEConfig):
             ours = ours.part if theirs.segments < ours.segments else ours
+            ours = ours if theirs.control else replace(ours, control=0)
         for field in dataclasses.fields(theirs):
             mine, other = (getattr(c, field.name) for c in (ours, theirs))
             if mine != other:

@@ -31,6 +31,8 @@ class MusicVAEConfig:
         unconditional: whether the decoder is a language model too (see the module).
         recall: layers of attention from a segment to those before it, for that language model
             (with segments and encode_segments only).
+        control: size of what encoder and decoder are given at each step beside their inputs: 36
+            for chords (see `representations.chords.Chords`), 0 for nothing.
         shift: largest transposition in training, up or down, which the language model is told.
         styles: names of the kinds of music that the prior tells apart, most frequent first.
         shares: their frequencies. These three are filled in by training.
@@ -51,6 +53,7 @@ class MusicVAEConfig:
     encode_segments: bool = False
     unconditional: bool = False
     recall: int = 0
+    control: int = 0
     shift: int = 0
     styles: tuple[str, ...] = ()
     shares: tuple[float, ...] = ()

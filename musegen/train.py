@@ -145,7 +145,7 @@ def train(
             held_out: dict[str, float] = {}
             if step % every == 0 or step == training.steps:
                 mean.copy_rest()
-                held_out = validate(objective, average, valid_data, seed, device)
+                held_out = validate(objective, average, valid_data, seed, device, training.chords)
                 better = held_out["loss"] < state["best"]
                 state["stale"] = 0 if better else state["stale"] + 1
                 if better:
@@ -237,15 +237,25 @@ def enough(stale: int, training: Training) -> bool:
 
 @torch.no_grad()
 def validate(
-    objective: Objective, model: nn.Module, data: Windows, seed: int, device: str, limit: int = 1024
+    objective: Objective,
+    model: nn.Module,
+    data: Windows,
+    seed: int,
+    device: str,
+    chords: bool = False,
+    limit: int = 1024,
 ) -> dict[str, float]:
-    """Held-out figures of up to `limit` windows, always with the same noise."""
+    """Held-out figures of up to `limit` windows, always with the same noise, told their chords
+    where the training is.
+    """
     model.eval()
     total: dict[str, float] = {}
     n = 0
-    for i, (x, style) in enumerate(data.chunks(256, limit)):
+    for i, index in enumerate(data.parts(256, limit)):
+        x, style = (torch.from_numpy(a).to(device) for a in (data.encode(index), data.style[index]))
         still = torch.zeros(len(x), dtype=torch.long, device=device)
-        batch = Batch(torch.from_numpy(x).to(device), torch.from_numpy(style).to(device), still)
+        given = torch.from_numpy(data.chord_symbols(index)).to(device) if chords else None
+        batch = Batch(x, style, still, given)
         figures = objective.held_out(model, batch, noise(seed, -1 - i))
         for key, value in figures.items():
             total[key] = total.get(key, 0.0) + float(value) * len(x)

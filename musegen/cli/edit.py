@@ -1,9 +1,9 @@
-"""vary, blend, grid, continue: the verbs that make other music of yours."""
+"""vary, blend, grid, continue, groove, drumify: the verbs that make other music of yours."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,6 +21,9 @@ from musegen.cli.common import (
     seed_or_new,
     temperature_option,
 )
+
+if TYPE_CHECKING:
+    from musegen.score import Score
 
 
 def _stem(path: str) -> str:
@@ -196,3 +199,104 @@ def continue_(
     more = {"name": label(file), "say": talk.say, "talk": talk, "outputs": outputs}
     scores = perform(model, "continue_", score, n, seed=seed, **more, **options)
     listing(talk, "continue", outputs.write(scores), seed=seed, model=model)
+
+
+@click.command()
+@click.argument("file")
+@click.option("-n", default=1, show_default=True, type=click.IntRange(1, 1000), help="How many.")
+@click.option("--amount", type=Number(0, 1), help="0 is yours, 1 the model's; 1 if silent.")
+@click.option("--timing", type=Number(0, 1), help="0 leaves onsets where they are; 1 if silent.")
+@click.option("--track", help="Only this track, by name or number.")
+@click.option(
+    "--temperature", type=Number(0, 5), help="How far it strays; 0 plays as usual; 0.7 if silent."
+)
+@music_options
+@click.pass_context
+def groove(
+    ctx: click.Context,
+    file: str,
+    n: int,
+    out: str,
+    model: str,
+    seed: int | None,
+    force: bool,
+    png: bool,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Play a stiff FILE: the same notes with other velocities, and onsets a little off.
+
+    What the model knows how to play is played, every track by itself; all else stays as it is.
+
+    \b
+    Examples:
+      musegen groove stiff.mid -n 4 -o played --png
+      musegen groove song.mid --track piano --amount 0.5 --seed 3 -o song-played.mid
+    """
+    from click.core import ParameterSource
+
+    talk = Talk(quiet, as_json)
+    if n > 1 and is_file_name(out):
+        raise click.UsageError("with -n above 1, -o must be a folder")
+    names = [f"{_stem(file)}-played-{i:02d}" for i in range(1, n + 1)]
+    outputs = Outputs.plan(out, names, png=png, force=force)
+    score = read_score(file, talk)
+    if ctx.get_parameter_source("model") == ParameterSource.DEFAULT:
+        model = _player(score, model)
+    seed = seed_or_new(seed, talk)
+    more = {"name": label(file), "say": talk.say}
+    scores = perform(model, "groove", score, n, seed=seed, talk=talk, **more, **options)
+    listing(talk, "groove", outputs.write(scores), seed=seed, model=model)
+
+
+def _player(score: Score, otherwise: str) -> str:
+    """The first shipped model that plays what a score has: pitched notes, or drums alone."""
+    from musegen import pretrained
+    from musegen.representations.groove import Groove
+
+    drums = all(t.is_drum for t in score.tracks if len(t))
+    for name in pretrained.names():
+        if "groove" in pretrained.verbs(name):
+            kit = pretrained.read_config(pretrained.locate(name))["representation"]["kit"]
+            if Groove(kit=kit).pitched != drums:
+                return name
+    return otherwise
+
+
+@click.command()
+@click.argument("file")
+@click.option("-n", default=1, show_default=True, type=click.IntRange(1, 1000), help="How many.")
+@click.option("--track", help="Whose rhythm, by name or number; the melody's by default.")
+@click.option("--alone", is_flag=True, default=None, help="The drums without the music.")
+@temperature_option
+@music_options
+def drumify(
+    file: str,
+    n: int,
+    out: str,
+    model: str,
+    seed: int | None,
+    force: bool,
+    png: bool,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Play drums to the rhythm of FILE: the onsets of its melody, of a track, or of taps.
+
+    \b
+    Examples:
+      musegen drumify riff.mid -n 4 -o with-drums --png
+      musegen drumify song.mid --track bass --alone --seed 5 -o beat.mid
+    """
+    talk = Talk(quiet, as_json)
+    if n > 1 and is_file_name(out):
+        raise click.UsageError("with -n above 1, -o must be a folder")
+    names = [f"{_stem(file)}-drums-{i:02d}" for i in range(1, n + 1)]
+    outputs = Outputs.plan(out, names, png=png, force=force)
+    score = read_score(file, talk)
+    seed = seed_or_new(seed, talk)
+    more = {"name": label(file), "say": talk.say}
+    scores = perform(model, "drumify", score, n, seed=seed, talk=talk, **more, **options)
+    listing(talk, "drumify", outputs.write(scores), seed=seed, model=model)

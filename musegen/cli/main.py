@@ -23,6 +23,8 @@ VERBS = {
     "blend": "musegen.cli.edit",
     "grid": "musegen.cli.edit",
     "continue": "musegen.cli.edit",
+    "groove": "musegen.cli.edit",
+    "drumify": "musegen.cli.edit",
     "accompany": "musegen.cli.fill",
     "inpaint": "musegen.cli.fill",
     "train": "musegen.cli.training",

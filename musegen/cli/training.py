@@ -127,13 +127,14 @@ def train(
             writer.close()
         if not first:
             return
-    verbs = PIPELINES[family(wanted.model)].verbs()
+    verbs = PIPELINES[family(wanted.model)].can(wanted.model)
     info = training_info(Path(folder), Path(out), preset, verbs)
     bundle = pretrained.save(Path(out) / "bundle", model, wanted.representation, info, force=True)
+    first_verb = verbs[0] if verbs[0] == "generate" else f"{verbs[0]} FILE"
     talk.result(
         "train",
         {"bundle": str(bundle), "info": info},
-        [str(bundle), f"make music with it: musegen generate --model {bundle}"],
+        [str(bundle), f"make music with it: musegen {first_verb} --model {bundle}"],
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from musegen.dataset import Windows
-from musegen.evaluate import crnngan, diffusion, musegan, musicvae
+from musegen.evaluate import crnngan, diffusion, groovae, musegan, musicvae
 from musegen.evaluate.report import Report
 from musegen.models import family
 from musegen.pretrained import Bundle
@@ -16,6 +16,7 @@ FAMILIES: dict[str, Callable[..., Report]] = {
     "crnngan": crnngan.measure,
     "musegan": musegan.measure,
     "diffusion": diffusion.measure,
+    "groovae": groovae.measure,
 }
 
 __all__ = ["FAMILIES", "Report", "measure"]

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from musegen import metrics, plot
 from musegen.attributes import ATTRIBUTES, vectors
 from musegen.dataset import Windows
 from musegen.errors import InputError
+from musegen.evaluate import harmony
 from musegen.evaluate.features import Symbols, Values, edges, features, overlaps, shuffled
 from musegen.evaluate.report import Report
 from musegen.objectives.variational import cross_entropy, gaussian_kl, likeliest
@@ -32,7 +34,7 @@ FORM = (
     "pitch overlap",
     "duration overlap",
 )
-Prior = Callable[[int, torch.Generator], torch.Tensor]
+Prior = Callable[..., torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,10 @@ def evaluate(
         prior = partial(bundle.model.prior, style=style)
         if spread is not None:
             prior = partial(prior, spread=spread)
-        windows = draw(bundle, n, generator, temperature, prior)
+        told = None
+        if bundle.model.config.control:  # the chords of held-out windows
+            told = held_out.chord_symbols(rng.choice(index, n))
+        windows = draw(bundle, n, generator, temperature, prior, told)
         real = held_out.encode(index)
         found = {
             "model": features(windows, kind),
@@ -158,13 +163,20 @@ def _keyless(x: Symbols) -> Symbols:
 
 
 def draw(
-    bundle: Bundle, n: int, generator: torch.Generator, temperature: float, prior: Prior
+    bundle: Bundle,
+    n: int,
+    generator: torch.Generator,
+    temperature: float,
+    prior: Prior,
+    told: NDArray[np.integer] | None = None,
 ) -> Symbols:
-    """`n` windows of symbols decoded from latents of a prior."""
+    """`n` windows of symbols decoded from latents of a prior, to chords [n, beats, 36] or none."""
     parts = []
     for i in range(0, n, 256):
-        z = prior(min(256, n - i), generator)
-        parts.append(bundle.model.decode(z, generator, temperature).numpy().astype(np.uint16))
+        given = None if told is None else torch.from_numpy(told[i : i + 256])
+        z = prior(min(256, n - i), generator, **({} if told is None else {"given": given}))
+        x = bundle.model.decode(z, generator, temperature, given=given)
+        parts.append(x.numpy().astype(np.uint16))
     return np.concatenate(parts)
 
 
@@ -200,14 +212,15 @@ def _reconstruction(
     for i in range(0, len(index), 256):
         part = index[i : i + 256]
         x = torch.from_numpy(data.encode(part).astype(np.int64))
-        mean, std = model.encode(x)
+        given = torch.from_numpy(data.chord_symbols(part)) if model.config.control else None
+        mean, std = model.encode(x, given)
         z = mean + std * torch.randn(mean.shape, generator=generator)
-        logits = model(z, x)
+        logits = model(z, x, None, given)
         ce = cross_entropy(logits, x).sum()
         made = (
             likeliest(logits, x),
-            model.decode(z, generator, temperature),
-            model.decode(mean, generator, temperature),
+            model.decode(z, generator, temperature, given=given),
+            model.decode(mean, generator, temperature, given=given),
         )
         right = [(y == x).double() for y in made]
         total += [
@@ -285,6 +298,10 @@ def measure(bundle: Bundle, held_out: Windows, training: Windows | None, **optio
         "overlap": result.overlap,
         "structure": result.structure,
     }
+    if bundle.model.config.control:
+        seed = int(options.get("seed", 0))
+        numbers["chords"] = harmony.harmony(bundle, held_out, seed=seed)
+        lines += harmony.table(numbers["chords"])
     pictures = {"densities.png": plot.densities(result.values["all"], bins, titles)}
     if training is not None and isinstance(bundle.representation, Melody):
         found = attribute_vectors(bundle, training)

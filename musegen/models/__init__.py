@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from musegen.models.crnngan import CRNNGAN
 from musegen.models.diffusion import Denoiser, DiffusionConfig
+from musegen.models.groovae import GrooVAE, GrooVAEConfig
 from musegen.models.musegan import MuseGAN, MuseGANConfig
 from musegen.models.musicvae import MusicVAE
 from musegen.sizes import CRNNGANConfig, MusicVAEConfig
@@ -19,14 +20,15 @@ class Family(NamedTuple):
 
 
 # Unions of what the families have.
-Config: TypeAlias = MusicVAEConfig | CRNNGANConfig | MuseGANConfig | DiffusionConfig
-Network: TypeAlias = MusicVAE | CRNNGAN | MuseGAN | Denoiser
+Config: TypeAlias = MusicVAEConfig | CRNNGANConfig | MuseGANConfig | DiffusionConfig | GrooVAEConfig
+Network: TypeAlias = MusicVAE | CRNNGAN | MuseGAN | Denoiser | GrooVAE
 
 FAMILIES: dict[str, Family] = {
     "musegan": Family(MuseGAN, MuseGANConfig),
     "musicvae": Family(MusicVAE, MusicVAEConfig),
     "crnngan": Family(CRNNGAN, CRNNGANConfig),
     "diffusion": Family(Denoiser, DiffusionConfig),
+    "groovae": Family(GrooVAE, GrooVAEConfig),
 }
 
 

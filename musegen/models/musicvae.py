@@ -19,6 +19,8 @@ Deviations, each behind a field of the config:
   together (the reference code's hierarchical encoder), 16 steps deep instead of 256.
 * `embedding`: symbols pass a learned table instead of a one-hot vector: the same function class,
   a smaller product per step.
+* `control`: what is given for each step, such as chords, is put beside the inputs of encoder and
+  decoder, as in the reference code's chord-conditioned melodies.
 * `unconditional`: one learned point of the latent for each style at which the decoder is trained
   as a language model (the part of a batch that sees it sees nothing of the encoder). Melodies drawn
   there and encoded are samples of the aggregated posterior, p(z) = E_p(x|point) q(z|x): a VampPrior
@@ -41,6 +43,8 @@ from musegen.sizes import HEAD, SPREAD, MusicVAEConfig
 
 # One style; one for each sample [n]; frequencies to draw them by; None for those of training.
 Styles = int | Tensor | Sequence[float] | None
+# Weights whose last columns see what is given.
+GIVEN = ("layers.0.weight_ih_l0", "encoder.weight_ih_l0", "_l0_reverse", "view_to_logits.weight")
 
 
 class MusicVAE(nn.Module):
@@ -51,10 +55,10 @@ class MusicVAE(nn.Module):
         self.config = c = config
         by_step, steps = c.readout == "steps", c.steps // c.segments
         self.voices = nn.ModuleList(
-            Voice(v, steps, c.told, c.decoder, c.embedding, c.view if by_step else 0)
+            Voice(v, steps, c.told, c.decoder, c.embedding, c.view if by_step else 0, c.control)
             for v in c.vocab
         )
-        width = sum(c.embedding or v for v in c.vocab)
+        width = sum(c.embedding or v for v in c.vocab) + c.control
         self.encoder = nn.LSTM(
             width, c.encoder, num_layers=c.layers, batch_first=True, bidirectional=True
         )
@@ -103,9 +107,13 @@ class MusicVAE(nn.Module):
         """Take the weights of a network whose styles are the first of this one's; further styles
         begin at the mean of the known ones. A network of whole segments gives a hierarchical one
         its encoder and decoder of a segment, and what lies above begins as a projection of their
-        latents.
+        latents. One without control gets weights of zero for what it is given.
         """
-        weights = trained.state_dict()
+        weights, mine = trained.state_dict(), self.state_dict()
+        for name in [n for n in weights if self.config.control > trained.config.control]:
+            if weights[name].dim() > 1 and name.endswith(GIVEN):
+                new = mine[name].shape[1] - weights[name].shape[1]
+                weights[name] = F.pad(weights[name], (0, new))
         if "style.weight" in weights:
             known = weights["style.weight"]
             new = len(self.style.weight) - len(known)
@@ -118,29 +126,35 @@ class MusicVAE(nn.Module):
                 self.project_segment.weight[:, states:] = torch.eye(self.config.told)
                 nn.init.orthogonal_(self.posterior.weight[:latent])
                 self.segment_view.weight.copy_(self.posterior.weight[:latent].T)
-            weights = self.state_dict() | weights
+            weights = mine | weights
         self.load_state_dict(weights)
 
-    def gists(self, x: Tensor) -> Tensor:
+    def gists(self, x: Tensor, given: Tensor | None = None) -> Tensor:
         """What each segment of the symbols [b, t] is about, [b, u, d] (encode_segments only)."""
-        return rearrange(self.gist(self._read(x)), "(b u) d -> b u d", u=self.config.segments)
+        gist = self.gist(self._read(x, given))
+        return rearrange(gist, "(b u) d -> b u d", u=self.config.segments)
 
-    def _read(self, x: Tensor) -> Tensor:
+    def _read(self, x: Tensor, given: Tensor | None) -> Tensor:
         """Symbols as the encoder sums them up, [b, d], or [b u, d] where it reads segments."""
+        beside = self._given(given, len(x))
         if self.config.encode_segments:
             x = self._segments(x)
         tables = [voice.table(line) for voice, line in self._lines(x)]
+        if beside is not None:
+            tables.append(beside.view(*x.shape[:1], x.shape[-1], -1))
         states, (last, _) = self.encoder(torch.cat(tables, dim=-1))
         if self.config.readout == "steps":
             return rearrange(self.project(states), "b t d -> b (t d)")
         return torch.cat([last[-2], last[-1]], dim=-1)
 
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Symbols [b, t] to the posterior's mean and standard deviation, [b, z] each."""
+    def encode(self, x: Tensor, given: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Symbols [b, t], and with `control` what is given for each beat [b, beats, c], to the
+        posterior's mean and standard deviation, [b, z] each.
+        """
         if not self.config.encode_segments:
-            summary = self._read(x)
+            summary = self._read(x, given)
         else:
-            gist = self.gists(x)
+            gist = self.gists(x, given)
             states, (last, _) = self.over_segments(gist)
             summary = torch.cat([last[-2], last[-1]], dim=-1)
             if self.config.readout == "steps":
@@ -148,6 +162,18 @@ class MusicVAE(nn.Module):
                 summary = rearrange(read, "b u d -> b (u d)")
         mean, spread = self.posterior(summary).chunk(2, dim=-1)
         return mean, F.softplus(spread)
+
+    def _given(self, given: Tensor | None, n: int) -> Tensor | None:
+        """What is given of beats [b, beats, c] for the steps of each segment, [b u, t, c]; zeros
+        where nothing is, None where the model is given nothing.
+        """
+        c = self.config
+        if not c.control:
+            return None
+        if given is None:
+            given = self.posterior.weight.new_zeros(n, 1, c.control)
+        steps = given.to(self.posterior.weight).repeat_interleave(c.steps // given.shape[1], 1)
+        return rearrange(steps, "b (u t) c -> (b u) t c", u=c.segments)
 
     def _segments(self, x: Tensor) -> Tensor:
         """Sequences [b, (k,) t] as segments [b u, (k,) t]."""
@@ -180,28 +206,39 @@ class MusicVAE(nn.Module):
         told = self.tell(h) if c.context else h
         return rearrange(told + view if c.readout == "steps" else told, "b u d -> (b u) d")
 
-    def forward(self, z: Tensor, x: Tensor, hide: Tensor | None = None) -> list[Tensor]:
+    def forward(
+        self, z: Tensor, x: Tensor, hide: Tensor | None = None, given: Tensor | None = None
+    ) -> list[Tensor]:
         """Logits [b, t, v] of each voice given z [b, z] and the true symbols [b, (k,) t] before
-        each step, but those that are hidden (bool like x).
+        each step, but those that are hidden (bool like x); `given` as in `encode`.
         """
-        return self.predict(self.conduct(z), x, hide)
+        return self.predict(self.conduct(z), x, hide, given)
 
-    def predict(self, told: Tensor, x: Tensor, hide: Tensor | None = None) -> list[Tensor]:
+    def predict(
+        self, told: Tensor, x: Tensor, hide: Tensor | None = None, given: Tensor | None = None
+    ) -> list[Tensor]:
         """Logits as `forward` gives them, from what each segment is told [b u, d]."""
+        beside = self._given(given, len(x))
         x, b = self._segments(x), len(x)
         hidden = [None] * len(self.voices) if hide is None else self._lines(self._segments(hide))
         logits = []
         for (voice, line), covered in zip(self._lines(x), hidden, strict=True):
-            out = voice(told, line, None if covered is None else covered[1])
+            out = voice(told, line, None if covered is None else covered[1], beside)
             logits.append(out.reshape(b, -1, out.shape[-1]))
         return logits
 
     def scheduled(
-        self, told: Tensor, x: Tensor, chance: float, generator: torch.Generator
+        self,
+        told: Tensor,
+        x: Tensor,
+        chance: float,
+        generator: torch.Generator,
+        given: Tensor | None = None,
     ) -> list[Tensor]:
         """Logits of scheduled sampling, see `Voice.scheduled`."""
+        beside = self._given(given, len(x))
         out = [
-            voice.scheduled(told, line, chance, generator)
+            voice.scheduled(told, line, chance, generator, beside)
             for voice, line in self._lines(self._segments(x))
         ]
         return [logits.reshape(len(x), -1, logits.shape[-1]) for logits in out]
@@ -213,16 +250,23 @@ class MusicVAE(nn.Module):
         generator: torch.Generator,
         temperature: float = 1.0,
         top_p: float = 1.0,
+        given: Tensor | None = None,
     ) -> Tensor:
         """Symbols [b, (k,) t] drawn step by step given z [b, z], all segments at once."""
-        return self._whole(self._write(self.conduct(z), generator, temperature, top_p))
+        beside = self._given(given, len(z))
+        return self._whole(self._write(self.conduct(z), generator, temperature, top_p, beside))
 
     def _write(
-        self, told: Tensor, generator: torch.Generator, temperature: float = 1.0, top_p: float = 1.0
+        self,
+        told: Tensor,
+        generator: torch.Generator,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        beside: Tensor | None = None,
     ) -> Tensor:
-        """Symbols [n, (k,) t] of segments that are told [n, d]."""
+        """Symbols [n, (k,) t] of segments that are told [n, d] and given [n, t, c]."""
         lines = [
-            voice.write(told, generator, temperature, top_p)
+            voice.write(told, generator, temperature, top_p, beside)
             for voice in self.voices
             if isinstance(voice, Voice)
         ]
@@ -236,7 +280,13 @@ class MusicVAE(nn.Module):
         point: Tensor = self.style(style) + self.shift(moved + self.config.shift)
         return point
 
-    def alone(self, x: Tensor, style: Tensor, shift: Tensor | None = None) -> Tensor:
+    def alone(
+        self,
+        x: Tensor,
+        style: Tensor,
+        shift: Tensor | None = None,
+        given: Tensor | None = None,
+    ) -> Tensor:
         """What the language model is told for each segment of the symbols x [b, t], [b u, d]: the
         point of its style and, with `recall`, what it makes of the segments before.
         """
@@ -244,30 +294,40 @@ class MusicVAE(nn.Module):
         if not c.recall:
             return repeat(point, "b d -> (b u) d", u=c.segments)
         told = point[:, None] + self.place.weight
-        told = told + F.pad(self.gists(x)[:, :-1], (0, 0, 1, 0))
+        told = told + F.pad(self.gists(x, given)[:, :-1], (0, 0, 1, 0))
         later = torch.ones(c.segments, c.segments, dtype=torch.bool, device=x.device).triu(1)
         return rearrange(self.recall(told, mask=later), "b u d -> (b u) d")
 
     @torch.no_grad()
     def improvise(
-        self, style: Tensor, generator: torch.Generator, temperature: float = 1.0
+        self,
+        style: Tensor,
+        generator: torch.Generator,
+        temperature: float = 1.0,
+        given: Tensor | None = None,
     ) -> Tensor:
         """Symbols [b, t] that the language model draws for styles [b]."""
-        c = self.config
+        c, beside = self.config, self._given(given, len(style))
         if not c.recall:
             told = self.alone(style, style)
-            return self._whole(self._write(told, generator, temperature))
+            return self._whole(self._write(told, generator, temperature, beside=beside))
         b, steps, voices = len(style), c.steps // c.segments, len(c.vocab)
         shape = (b, voices, steps) if voices > 1 else (b, steps)
         parts = torch.zeros(b, c.segments, *shape[1:], dtype=torch.long, device=style.device)
         for u in range(c.segments):
-            told = self.alone(self._whole(parts.flatten(0, 1)), style).unflatten(0, (b, -1))
-            parts[:, u] = self._write(told[:, u], generator, temperature)
+            told = self.alone(self._whole(parts.flatten(0, 1)), style, None, given)
+            here = None if beside is None else beside[u :: c.segments]
+            parts[:, u] = self._write(told[u :: c.segments], generator, temperature, beside=here)
         return self._whole(parts.flatten(0, 1))
 
     @torch.no_grad()
     def prior(
-        self, n: int, generator: torch.Generator, style: Styles = None, spread: float = SPREAD
+        self,
+        n: int,
+        generator: torch.Generator,
+        style: Styles = None,
+        spread: float = SPREAD,
+        given: Tensor | None = None,
     ) -> Tensor:
         """Latents [n, z] of new music in the given styles: posteriors of melodies that the decoder
         draws by itself, with `spread` times their standard deviation (1 for whole posteriors).
@@ -275,7 +335,7 @@ class MusicVAE(nn.Module):
         if not self.config.unconditional:
             return self.normal_prior(n, generator)
         styles = self.draw_styles(n, generator, style).to(self.posterior.weight.device)
-        mean, std = self.encode(self.improvise(styles, generator))
+        mean, std = self.encode(self.improvise(styles, generator, given=given), given)
         return mean + spread * std * torch.randn(mean.shape, generator=generator).to(mean)
 
     def normal_prior(self, n: int, generator: torch.Generator) -> Tensor:

@@ -27,10 +27,18 @@ class Voice(nn.Module):
         units: of each layer of the LSTM.
         embedding: size of the table of symbols, 0 for one-hot vectors.
         view: size of the view at each step, 0 to see all of what it is told.
+        control: size of what is given for each step beside, such as chords; 0 for nothing.
     """
 
     def __init__(
-        self, vocab: int, steps: int, told: int, units: Sequence[int], embedding: int, view: int
+        self,
+        vocab: int,
+        steps: int,
+        told: int,
+        units: Sequence[int],
+        embedding: int,
+        view: int,
+        control: int = 0,
     ) -> None:
         super().__init__()
         self.steps, self.units = steps, tuple(units)
@@ -39,9 +47,9 @@ class Voice(nn.Module):
         if not embedding:
             self.table.weight.requires_grad_(False).copy_(torch.eye(vocab))
         self.view = nn.Linear(told, steps * view) if view else None
-        self.view_to_logits = nn.Linear(view, vocab, bias=False) if view else None
+        self.view_to_logits = nn.Linear(view + control, vocab, bias=False) if view else None
         self.initial = nn.Linear(told, 2 * sum(units))
-        inputs = [width + (view or told), *units[:-1]]
+        inputs = [width + (view or told) + control, *units[:-1]]
         self.layers = nn.ModuleList(
             nn.LSTM(i, d, batch_first=True) for i, d in zip(inputs, units, strict=True)
         )
@@ -49,11 +57,13 @@ class Voice(nn.Module):
         nn.init.normal_(self.initial.weight, std=0.001)
         nn.init.zeros_(self.initial.bias)
 
-    def forward(self, told: Tensor, x: Tensor, hide: Tensor | None = None) -> Tensor:
+    def forward(
+        self, told: Tensor, x: Tensor, hide: Tensor | None = None, given: Tensor | None = None
+    ) -> Tensor:
         """Logits [n, t, v] after the true symbols [n, t], some of them hidden (bool [n, t]: the
-        symbol before that step), given what is told [n, d].
+        symbol before that step), from what is told [n, d] and given for each step [n, t, c].
         """
-        views, states = self.views(told), self.states(told)
+        views, states = self.views(told, given), self.states(told)
         h = torch.cat([self.previous(x, hide), views], dim=-1)
         for layer, h0, c0 in zip(self.layers, states[::2], states[1::2], strict=True):
             h, _ = layer(h, (h0[None].contiguous(), c0[None].contiguous()))
@@ -65,23 +75,30 @@ class Voice(nn.Module):
         before = F.pad(self.table(x[:, :-1]), (0, 0, 1, 0))
         return before if hide is None else before.masked_fill(hide[..., None], 0.0)
 
-    def views(self, told: Tensor) -> Tensor:
-        """What is seen of `told` [n, d] at each step, [n, t, d]."""
+    def views(self, told: Tensor, given: Tensor | None = None) -> Tensor:
+        """What is seen of `told` [n, d] at each step and what is given for it, [n, t, d]."""
         if self.view is None:
-            return repeat(told, "n d -> n t d", t=self.steps)
-        return rearrange(self.view(told), "n (t d) -> n t d", t=self.steps)
+            seen = repeat(told, "n d -> n t d", t=self.steps)
+        else:
+            seen = rearrange(self.view(told), "n (t d) -> n t d", t=self.steps)
+        return seen if given is None else torch.cat([seen, given], dim=-1)
 
     def states(self, told: Tensor) -> tuple[Tensor, ...]:
         """H and c of each layer in turn at the start, [n, d] each."""
         return torch.tanh(self.initial(told)).split([d for d in self.units for _ in "hc"], -1)
 
     def scheduled(
-        self, told: Tensor, x: Tensor, chance: float, generator: torch.Generator
+        self,
+        told: Tensor,
+        x: Tensor,
+        chance: float,
+        generator: torch.Generator,
+        given: Tensor | None = None,
     ) -> Tensor:
         """Logits [n, t, v] of scheduled sampling (Bengio et al. 2015): each step sees its own
         sample instead of the true previous symbol with probability `chance`.
         """
-        gates, previous = _Stepper(self, told), self.previous(x)
+        gates, previous = _Stepper(self, told, given), self.previous(x)
         use_own = torch.rand(x.shape, generator=generator).to(told) < chance
         token = previous[:, 0]
         rows: list[Tensor] = []
@@ -94,10 +111,15 @@ class Voice(nn.Module):
 
     @torch.no_grad()
     def write(
-        self, told: Tensor, generator: torch.Generator, temperature: float = 1.0, top_p: float = 1.0
+        self,
+        told: Tensor,
+        generator: torch.Generator,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        given: Tensor | None = None,
     ) -> Tensor:
         """Symbols [n, t] drawn one step after the other."""
-        gates = _Stepper(self, told)
+        gates = _Stepper(self, told, given)
         folded = gates.fold(self.table.weight)
         token = told.new_zeros(len(told), folded.shape[1])
         x = torch.empty(len(told), self.steps, dtype=torch.long, device=told.device)
@@ -111,11 +133,11 @@ class _Stepper:
     """A voice one step at a time, with everything that does not change computed once.
 
     Equal to `Voice.forward`, a third of the work a step: the part of the first layer's gates that
-    comes from what is told and both biases are summed for all steps at the start.
+    comes from what is told or given and both biases are summed for all steps at the start.
     """
 
-    def __init__(self, voice: Voice, told: Tensor) -> None:
-        views = voice.views(told)
+    def __init__(self, voice: Voice, told: Tensor, given: Tensor | None = None) -> None:
+        views = voice.views(told, given)
         width = voice.table.embedding_dim
         self.voice = voice
         named = [dict(layer.named_parameters()) for layer in voice.layers]

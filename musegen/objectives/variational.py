@@ -84,6 +84,8 @@ class ELBO:
         mix: share of each batch that is put together from several windows: each class of drums
             from one of two, turned by some beats, and each further voice from another. With few
             songs, the way to hear more music. The language model's part is left as it is.
+        unguided: share of windows whose chords (or whatever is given) are hidden, for models with
+            `control`.
     """
 
     beta: float = 0.2
@@ -93,6 +95,7 @@ class ELBO:
     input_dropout: float = 0.0
     unconditional: float = 0.0
     mix: float = 0.0
+    unguided: float = 0.0
 
     def phases(self, model: nn.Module) -> list[Phase]:
         """One phase over the whole model."""
@@ -108,24 +111,29 @@ class ELBO:
         x = batch.x.long()
         if self.mix:
             x = mixed(x, model.config.vocab, self.mix, self.unconditional, generator)
-        mean, std = model.encode(x)
+        given = batch.given
+        if given is not None and self.unguided:
+            kept = torch.rand(len(x), generator=generator) >= self.unguided
+            given = given * kept.to(given).view(-1, *[1] * (given.dim() - 1))
+        mean, std = model.encode(x, given)
         z = mean + std * torch.randn(mean.shape, generator=generator).to(mean)
         told = model.conduct(z)
         alone = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         if self.unconditional:
             n = round(self.unconditional * len(x))  # the order of a batch is random
             alone[:n] = True
-            free = model.alone(x[:n], batch.style[:n], batch.shift[:n])
+            few = None if given is None else given[:n]
+            free = model.alone(x[:n], batch.style[:n], batch.shift[:n], few)
             told = torch.cat([free, told[len(free) :]])
         if self.sampling_rate:
             chance = inverse_sigmoid(step, self.sampling_rate)
-            logits = model.scheduled(told, x, chance, generator)
+            logits = model.scheduled(told, x, chance, generator, given)
         else:
             hide = None
             if self.input_dropout:
                 hide = torch.rand(x.shape, generator=generator).to(z) < self.input_dropout
                 hide[alone] = False
-            logits = model.predict(told, x, hide)
+            logits = model.predict(told, x, hide, given)
         ce = cross_entropy(logits, x)
         kl = gaussian_kl(mean.float(), std.float()).mean()
         beta = self.beta * (1 - self.beta_rate**step)
@@ -141,10 +149,10 @@ class ELBO:
         cross-entropy.
         """
         assert isinstance(model, MusicVAE)
-        x = batch.x.long()
-        mean, std = model.encode(x)
+        x, given = batch.x.long(), batch.given
+        mean, std = model.encode(x, given)
         z = mean + std * torch.randn(mean.shape, generator=generator).to(mean)
-        logits = model(z, x)
+        logits = model(z, x, None, given)
         ce = cross_entropy(logits, x).mean()
         kl = gaussian_kl(mean, std).mean()
         found = {
@@ -152,11 +160,12 @@ class ELBO:
             "ce": ce,
             "kl": kl,
             "teacher": (likeliest(logits, x) == x).float().mean(),
-            "sampled": (model.decode(z, generator) == x).float().mean(),
-            "sampled_mean": (model.decode(mean, generator) == x).float().mean(),
+            "sampled": (model.decode(z, generator, given=given) == x).float().mean(),
+            "sampled_mean": (model.decode(mean, generator, given=given) == x).float().mean(),
         }
         if self.unconditional:
-            free = model.predict(model.alone(x, batch.style, batch.shift), x)
+            told = model.alone(x, batch.style, batch.shift, given)
+            free = model.predict(told, x, None, given)
             alone = cross_entropy(free, x).mean()
             found |= {"alone": alone, "loss": found["loss"] + self.unconditional * alone}
         return found

@@ -16,6 +16,7 @@ PIPELINES: Table[type[Pipeline]] = Table(
         "crnngan": "musegen.pipeline.crnngan:CRNNGANPipeline",
         "diffusion": "musegen.pipeline.diffusion:DiffusionPipeline",
         "musegan": "musegen.pipeline.musegan:MuseGANPipeline",
+        "groovae": "musegen.pipeline.groove:GroovePipeline",
     }
 )
 

@@ -46,14 +46,22 @@ class Pipeline:
         """Verbs that this family lacks, refused in words."""
         if verb not in VERBS:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {verb!r}")
+        raise self.refusal(verb)
+
+    def refusal(self, verb: str) -> ModelError:
+        """That the model lacks a verb, what it can do, and who can."""
         can = [name for name in pretrained.names() if verb.rstrip("_") in pretrained.verbs(name)]
         others = f"; try --model {' or '.join(can)}" if can else ""
         does = f"it can {', '.join(self.verbs())}"
-        raise ModelError(f"{self.bundle.name} cannot {verb.rstrip('_')}, {does}{others}")
+        return ModelError(f"{self.bundle.name} cannot {verb.rstrip('_')}, {does}{others}")
+
+    def verbs(self) -> tuple[str, ...]:
+        """What it can do, as on the command line."""
+        return self.can(self.bundle.model.config)
 
     @classmethod
-    def verbs(cls) -> tuple[str, ...]:
-        """What it can do, as on the command line."""
+    def can(cls, config: Any) -> tuple[str, ...]:
+        """What it can do with a model of these sizes: all that the family can."""
         return tuple(verb.rstrip("_") for verb in VERBS if hasattr(cls, verb))
 
     def _recipe(self, verb: str, seed: int, **more: Any) -> dict[str, Any]:

@@ -237,8 +237,10 @@ class LatentPipeline(Pipeline):
         mean: Floats = self.model.encode(x)[0]
         return mean
 
-    def _decode(self, z: Floats, draws: Draws, temperature: float) -> Symbols:
-        return self.model.decode(z, draws, temperature).astype(np.uint16)
+    def _decode(
+        self, z: Floats, draws: Draws, temperature: float, given: Floats | None = None
+    ) -> Symbols:
+        return self.model.decode(z, draws, temperature, given=given).astype(np.uint16)
 
     def _decode_all(self, z: Floats, bars: int, draws: Draws, temperature: float) -> list[Symbols]:
         """Symbols of `bars` bars for each row of z [n, windows, z]."""

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from musegen import pretrained
 from musegen.config import nearest
-from musegen.errors import ModelError, NothingGeneratedError
+from musegen.errors import InputError, ModelError, NothingGeneratedError
 from musegen.melody import Say, into_key, parse_key
 from musegen.metrics import scale_consistency
 from musegen.pipeline.latent import Floats, LatentPipeline, Symbols, joined, with_velocity
+from musegen.representations.chords import Chords, from_sheet
 from musegen.representations.drums import Drums
 from musegen.representations.events import STEPS_PER_BAR, Melody
 from musegen.runtime import Draws, slerp
@@ -43,6 +45,7 @@ class MusicVAEPipeline(LatentPipeline):
         style: str | None = None,
         tempo: float = 120.0,
         key: str | None = None,
+        chords: str = "",
     ) -> list[Score]:
         """New melodies from the prior.
 
@@ -58,22 +61,32 @@ class MusicVAEPipeline(LatentPipeline):
             style: one of `styles`; any, as often as in training, by default.
             tempo: quarter notes a minute.
             key: transposed into it, as "C" or "F#m".
+            chords: symbols as on a lead sheet, "C Am F G", each for a bar, from the beginning again
+                where there are more bars; for models that were told chords.
 
         Raises:
-            ModelError: no such style.
+            InputError: chords that cannot be read.
+            ModelError: no such style, or the model takes no chords.
+            ValueError: a key beside chords.
             NothingGeneratedError: every melody came out empty.
         """
         size = self.representation.bars
+        if chords and key:
+            raise ValueError("give chords or a key: chords say the key themselves")
+        if chords:
+            bars = bars or max(size, len(_labels(chords)))
         bars = bars or size
+        told = self._told(chords, bars)
         draws = Draws(seed)
         styles = self.model.draw_styles(n, draws, self._style(style))
-        z = self.model.prior(n, draws, styles)
-        chosen = [self._decode(z, draws, temperature)]
+        z = self.model.prior(n, draws, styles, given=_times(told, 0, n))
+        chosen = [self._decode(z, draws, temperature, _times(told, 0, n))]
         for i in range(1, -(-bars // size)):
             # Candidates at an angle to the first window: motifs return, nothing is repeated flatly.
-            other = self.model.prior(CANDIDATES * n, draws, np.tile(styles, CANDIDATES))
+            given, tried = _times(told, i, CANDIDATES * n), np.tile(styles, CANDIDATES)
+            other = self.model.prior(CANDIDATES * n, draws, tried, given=given)
             away = slerp(np.tile(z, (CANDIDATES, 1)), other, FORM[i % len(FORM)])[0]
-            drawn = self._decode(away, draws, temperature)
+            drawn = self._decode(away, draws, temperature, given)
             drawn = drawn.reshape(CANDIDATES, n, *drawn.shape[1:])
             before = np.concatenate(chosen, axis=-1)
             misfits = [
@@ -83,10 +96,13 @@ class MusicVAEPipeline(LatentPipeline):
         recipe = self._recipe("generate", seed, temperature=temperature, bars=bars)
         recipe |= {"tempo": tempo, "n": n} | ({"key": key} if key else {})
         recipe |= {"style": style} if style else {}
+        recipe |= {"chords": chords} if chords else {}
+        symbols = _sheet(chords, bars) if chords else ()
         scores = []
         whole = np.concatenate(chosen, axis=-1)[..., : bars * STEPS_PER_BAR]
         for i, events in enumerate(whole):
             score = self._score(events, tempo, recipe | {"index": i})
+            score = replace(score, chords=symbols, markers=symbols)
             scores.append(into_key(score, key) if key else score)
         if not any(len(t) for s in scores for t in s.tracks):
             raise NothingGeneratedError(
@@ -220,6 +236,25 @@ class MusicVAEPipeline(LatentPipeline):
         last = np.searchsorted(changed, changed[first - 1], "right")
         return np.concatenate([[0.0], t[(first + last) // 2], [1.0]])
 
+    def _told(self, chords: str, bars: int) -> Floats | None:
+        """Chords, one a bar, of each window [windows, beats, 36]; None for none.
+
+        Raises:
+            InputError: they cannot be read.
+            ModelError: the model takes none.
+        """
+        if not chords:
+            return None
+        if not self.model.config.control:
+            able = [n for n in pretrained.names() if _takes_chords(n)]
+            others = f"; try --model {' or '.join(able)}" if able else ""
+            raise ModelError(f"{self.bundle.name} takes no chords{others}")
+        size = self.representation.bars
+        whole = -(-bars // size) * size
+        score = Score(chords=_sheet(chords, whole), length=whole * 4 * 480)
+        told = Chords(4 * whole).encode(score).reshape(-1, 4 * size, 36)
+        return told.astype(np.float32)
+
     def _style(self, style: str | None) -> int | None:
         if style is None:
             return None
@@ -243,3 +278,26 @@ class MusicVAEPipeline(LatentPipeline):
         bars = len(np.unique(new[:, ONSET] // STEPS_PER_BAR))
         outside = 1 - float(scale_consistency(both)[0])
         return 6 * outside + leap / 12 + (self.representation.bars - bars)
+
+
+def _times(told: Floats | None, window: int, n: int) -> Floats | None:
+    """What is told of a window, `n` times."""
+    return None if told is None else np.tile(told[window], (n, 1, 1))
+
+
+def _sheet(text: str, bars: int) -> tuple[tuple[int, str], ...]:
+    """Chord symbols, one a bar, over so many bars: (tick at 480 a quarter, label)."""
+    labels = _labels(text)
+    return tuple((4 * 480 * i, labels[i % len(labels)]) for i in range(bars))
+
+
+def _labels(text: str) -> tuple[str, ...]:
+    try:
+        return from_sheet(text)
+    except ValueError as error:
+        raise InputError("chords", str(error)) from None
+
+
+def _takes_chords(name: str) -> bool:
+    config = pretrained.read_config(pretrained.locate(name))
+    return bool(config["model"].get("control"))

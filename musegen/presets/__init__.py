@@ -7,17 +7,24 @@ from collections.abc import Callable
 from musegen.config import nearest
 from musegen.errors import ModelError, MusegenError
 from musegen.models import family
-from musegen.presets import crnngan, diffusion, musegan, musicvae
+from musegen.presets import crnngan, diffusion, groovae, musegan, musicvae
 from musegen.presets.base import Named, Preset, Rules, Training
 
 __all__ = ["PRESETS", "RULES", "Preset", "Training", "check", "preset"]
 
-PRESETS: Named = {**musicvae.PRESETS, **crnngan.PRESETS, **musegan.PRESETS, **diffusion.PRESETS}
+PRESETS: Named = {
+    **musicvae.PRESETS,
+    **crnngan.PRESETS,
+    **musegan.PRESETS,
+    **diffusion.PRESETS,
+    **groovae.PRESETS,
+}
 RULES: dict[str, Callable[[Preset], Rules]] = {
     "musicvae": musicvae.rules,
     "crnngan": crnngan.rules,
     "diffusion": diffusion.rules,
     "musegan": musegan.rules,
+    "groovae": groovae.rules,
 }
 
 

@@ -10,11 +10,12 @@ from musegen.dataset import Windowed
 from musegen.models import Config
 from musegen.objectives.adversarial import Adversarial
 from musegen.objectives.diffusion import Diffusion
+from musegen.objectives.groove import GrooveELBO
 from musegen.objectives.recurrent import Recurrent
 from musegen.objectives.variational import ELBO
 
 Kind: TypeAlias = Windowed
-Loss: TypeAlias = ELBO | Adversarial | Recurrent | Diffusion
+Loss: TypeAlias = ELBO | Adversarial | Recurrent | Diffusion | GrooveELBO
 Rules: TypeAlias = tuple[tuple[bool, str], ...]  # what must hold, and what to say where it does not
 
 

@@ -11,6 +11,8 @@ from musegen.representations.events import Melody
 from musegen.representations.trio import Trio
 from musegen.sizes import MusicVAEConfig
 
+CHORD = 36  # numbers of `Chords`
+
 
 def _sizes(preset: Preset) -> MusicVAEConfig:
     assert isinstance(preset.model, MusicVAEConfig)
@@ -98,6 +100,31 @@ def melody_16bar_small() -> Preset:
         Melody(16),
         ELBO(beta=0.2, beta_rate=0.998, input_dropout=0.3, unconditional=0.25),
         Training(2600, 32, lr=1e-3, warmup=100, ema=0.995, transpose=6),
+    )
+
+
+def melody_chords_4bar_small() -> Preset:
+    """Two segments of two bars that are told their chords, above the weights of melody-2bar."""
+    long = melody_16bar_small()
+    return Preset(
+        "4-bar melodies to chords on a CPU, begun with --init melody-2bar (melody-chords-4bar)",
+        replace(_sizes(long), steps=64, latent=384, segments=2, control=CHORD),
+        Melody(4),
+        ELBO(beta=0.2, beta_rate=0.998, input_dropout=0.3, unconditional=0.375, unguided=0.1),
+        Training(2000, 32, lr=1e-3, warmup=100, ema=0.995, transpose=6, chords=True),
+    )
+
+
+def cat_mel_2bar_med_chords() -> Preset:
+    """MusicVAE's cat-mel_2bar_med_chords as the reference code has it, save that it is given root,
+    tones and bass of a chord (36 numbers), not one of 48 triads or none.
+    """
+    return Preset(
+        "MusicVAE cat-mel_2bar_med_chords as published (for a GPU)",
+        MusicVAEConfig(latent=256, encoder=1024, decoder=(512, 512, 512), control=CHORD),
+        Melody(2),
+        ELBO(beta=1.0, beta_rate=0.0),
+        Training(200_000, 512, schedule="exponential", transpose=3, chords=True),
     )
 
 
@@ -209,8 +236,10 @@ PRESETS: Named = {
     "melody_16bar_small": melody_16bar_small,
     "flat_mel_16bar_small": flat_mel_16bar_small,
     "hierdec_mel_16bar_small": hierdec_mel_16bar_small,
+    "melody_chords_4bar_small": melody_chords_4bar_small,
     "drums_2bar_small": drums_2bar_small,
     "trio_4bar_small": trio_4bar_small,
+    "cat-mel_2bar_med_chords": cat_mel_2bar_med_chords,
     "cat-drums_2bar_small": cat_drums_2bar_small,
     "flat-mel_16bar": flat_mel_16bar,
     "hierdec-mel_16bar": hierdec_mel_16bar,
@@ -235,6 +264,10 @@ def rules(preset: Preset) -> Rules:
         (
             model.unconditional == (preset.objective.unconditional > 0),
             "model.unconditional needs objective.unconditional above 0, and only then",
+        ),
+        (
+            model.control == (CHORD if training.chords else 0),
+            f"model.control must be {CHORD} with training.chords, and 0 without",
         ),
         (
             not preset.objective.mix or 512 in model.vocab,

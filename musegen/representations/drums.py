@@ -53,7 +53,7 @@ _NINE = (
     *("kick", "snare", "closed hi-hat", "open hi-hat", "low tom", "mid tom", "high tom"),
     *("crash", "ride"),
 )
-KitName = Literal["gm", "roland", "line"]
+KitName = Literal["gm", "roland", "line", "octaves"]
 KITS: dict[KitName, Kit] = {
     "gm": Kit(
         (
@@ -88,6 +88,16 @@ KITS: dict[KitName, Kit] = {
     ),
     # No drums: the onsets of a pitched line, written as middle C.
     "line": Kit(((60, *range(128)),), _LINE, ("onset",)),
+    # No drums: the onsets of pitched notes by octave, written as the Cs.
+    "octaves": Kit(
+        (
+            (24, *range(36)),
+            *(tuple(range(c, c + 12)) for c in (36, 48, 60, 72)),
+            tuple(range(84, 128)),
+        ),
+        TrackSet("octaves", (Part("Keys", takes=(range(128),)),)),
+        ("below C2", "C2 to B2", "C3 to B3", "C4 to B4", "C5 to B5", "C6 and above"),
+    ),
 }
 
 

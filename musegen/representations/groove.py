@@ -26,7 +26,8 @@ class Groove:
     first whether (0 or 1), then how loud (0 to 1), then how late (-0.5 to 0.5 of a step).
 
     What is not hit has velocity and offset 0. Times are exact to 1/480 quarter and velocities to
-    1/127. With the kit "line" it holds the onsets of a pitched line, [16 * bars, 3].
+    1/127. With the kit "line" it holds the onsets of a pitched line, [16 * bars, 3], with the kit
+    "octaves" those of each of six octaves, [16 * bars, 18].
 
     Attributes:
         bars: bars of 4/4.
@@ -37,6 +38,11 @@ class Groove:
     bars: int = 2
     kit: KitName = "gm"
     qpm: float = 120.0
+
+    @property
+    def pitched(self) -> bool:
+        """Whether it holds pitched notes, not drums."""
+        return KITS[self.kit].tracks.drums < 0
 
     @property
     def steps(self) -> int:

@@ -43,10 +43,10 @@ class Voice:
         self.view = None
         if c.readout == "steps":
             self.view = weights.linear(f"{name}.view", told, self.steps * c.view)
-            self.shortcut = weights(f"{name}.view_to_logits.weight", vocab, c.view)
+            self.shortcut = weights(f"{name}.view_to_logits.weight", vocab, c.view + c.control)
         self.initial = weights.linear(f"{name}.initial", told, 2 * sum(c.decoder))
         seen = c.view if c.readout == "steps" else told
-        inputs = [width + seen, *c.decoder[:-1]]
+        inputs = [width + seen + c.control, *c.decoder[:-1]]
         self.layers = [
             weights.lstm(f"{name}.layers.{i}", n, d)
             for i, (n, d) in enumerate(zip(inputs, c.decoder, strict=True))
@@ -64,28 +64,34 @@ class Voice:
         draws: Draws,
         temperature: float = 1.0,
         top_p: float = 1.0,
+        given: Floats | None = None,
     ) -> NDArray[np.int64]:
-        """Symbols [n, t] of segments that are told [n, d], drawn one step after the other."""
+        """Symbols [n, t] of segments that are told [n, d], and given [n, t, c] for each step, drawn
+        one step after the other.
+        """
         x = np.empty((len(told), self.steps), np.int64)
         token = np.full(len(told), -1)
-        step = self._stepper(told)
+        step = self._stepper(told, given)
         for t in range(self.steps):
             logits = step(token, t)
             u = draws.uniform(len(told)) if temperature > 0 else logits[:, 0]
             x[:, t] = token = at_places(logits, u, temperature, top_p)
         return x
 
-    def after(self, told: Floats, x: Ints) -> Floats:
+    def after(self, told: Floats, x: Ints, given: Floats | None = None) -> Floats:
         """Logits [n, t, v] after the true symbols x [n, t]."""
-        step = self._stepper(told)
+        step = self._stepper(told, given)
         rows = [step(x[:, t - 1] if t else np.full(len(x), -1), t) for t in range(self.steps)]
         return np.stack(rows, axis=1)
 
-    def _stepper(self, told: Floats) -> Callable[[Ints, int], Floats]:
+    def _stepper(self, told: Floats, given: Floats | None) -> Callable[[Ints, int], Floats]:
         """What gives the logits [n, v] of step t after symbols [n], one step after the other."""
         states = list(np.split(np.tanh(self.initial(told)), _ends(self.layers), axis=-1))
         h, c = states[::2], states[1::2]
         views = None if self.view is None else self.view(told).reshape(len(told), self.steps, -1)
+        if given is not None:
+            seen = np.repeat(told[:, None], self.steps, 1) if views is None else views
+            views = np.concatenate([seen, given], -1)
         always = told @ self.from_told if views is None else None
 
         def step(token: Ints, t: int) -> Floats:
@@ -94,7 +100,7 @@ class Voice:
             for i, layer in enumerate(self.layers):
                 h[i], c[i] = layer.step(layer.enter(h[i - 1]) if i else below, h[i], c[i])
             logits = self.logits(h[-1])
-            return logits if views is None else logits + views[:, t] @ self.shortcut.T
+            return logits if self.view is None else logits + views[:, t] @ self.shortcut.T
 
         return step
 
@@ -155,7 +161,7 @@ class MusicVAE:
         self.config = c = config
         by_step, steps, e = c.readout == "steps", c.steps // c.segments, c.encoder
         self.voices = [Voice(c, v, weights, f"voices.{k}") for k, v in enumerate(c.vocab)]
-        width = sum(c.embedding or v for v in c.vocab)
+        width = sum(c.embedding or v for v in c.vocab) + c.control
         self.encoder = [
             (
                 weights.lstm("encoder", width if i == 0 else 2 * e, e, f"l{i}"),
@@ -198,20 +204,33 @@ class MusicVAE:
                 self.recall = Recall(c.told, c.recall, weights)
         weights.finish()
 
-    def _read(self, x: Ints) -> Floats:
-        """Symbols [b, (k,) t] as the encoder sums them up, [b, d]."""
+    def _given(self, given: Floats | None, n: int) -> Floats | None:
+        """What is given of beats [b, beats, c] for the steps of each segment, [b u, t, c]; zeros
+        where nothing is, None where the model is given nothing.
+        """
+        c = self.config
+        if not c.control:
+            return None
+        if given is None:
+            given = np.zeros((n, 1, c.control), np.float32)
+        steps = np.repeat(given.astype(np.float32), c.steps // given.shape[1], axis=1)
+        return steps.reshape(n * c.segments, -1, c.control)
+
+    def _read(self, x: Ints, beside: Floats | None) -> Floats:
+        """Symbols [b, (k,) t] as the encoder sums them up beside what is given, [b, d]."""
         lines = x.swapaxes(0, 1) if len(self.voices) > 1 else x[None]
         heard = [voice.table[line] for voice, line in zip(self.voices, lines, strict=True)]
+        heard += [] if beside is None else [beside.reshape(len(x), x.shape[-1], -1)]
         states, last = both_ways(np.concatenate(heard, -1), self.encoder)
         return self.project(states).reshape(len(x), -1) if self.config.readout == "steps" else last
 
-    def encode(self, x: Ints) -> tuple[Floats, Floats]:
+    def encode(self, x: Ints, given: Floats | None = None) -> tuple[Floats, Floats]:
         """Symbols [b, (k,) t] to the posterior's mean and standard deviation, [b, z] each."""
-        c = self.config
+        c, beside = self.config, self._given(given, len(x))
         if not c.encode_segments:
-            summary = self._read(x)
+            summary = self._read(x, beside)
         else:
-            gist = self.gist(self._read(self._segments(x))).reshape(len(x), c.segments, -1)
+            gist = self.gist(self._read(self._segments(x), beside)).reshape(len(x), c.segments, -1)
             states, summary = both_ways(gist, self.over_segments)
             if c.readout == "steps":
                 read = self.project_segment(np.concatenate([states, gist], -1))
@@ -245,48 +264,70 @@ class MusicVAE:
         told = told + view if c.readout == "steps" else told
         return told.reshape(-1, told.shape[-1])
 
-    def forward(self, z: Floats, x: Ints) -> list[Floats]:
+    def forward(self, z: Floats, x: Ints, given: Floats | None = None) -> list[Floats]:
         """Logits [b, t, v] of each voice given z [b, z] and the true symbols [b, (k,) t] before
         each step.
         """
         parts = self._segments(x)
         lines = parts.swapaxes(0, 1) if len(self.voices) > 1 else parts[None]
-        told = self.conduct(z)
-        logits = (v.after(told, line) for v, line in zip(self.voices, lines, strict=True))
+        told, beside = self.conduct(z), self._given(given, len(z))
+        logits = (v.after(told, line, beside) for v, line in zip(self.voices, lines, strict=True))
         return [rows.reshape(len(z), -1, rows.shape[-1]) for rows in logits]
 
     def decode(
-        self, z: Floats, draws: Draws, temperature: float = 1.0, top_p: float = 1.0
+        self,
+        z: Floats,
+        draws: Draws,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        given: Floats | None = None,
     ) -> NDArray[np.int64]:
         """Symbols [b, (k,) t] drawn step by step given z [b, z], all segments at once."""
-        return self._whole(self._write(self.conduct(z), draws, temperature, top_p))
+        beside = self._given(given, len(z))
+        return self._whole(self._write(self.conduct(z), draws, temperature, top_p, beside))
 
     def _write(
-        self, told: Floats, draws: Draws, temperature: float = 1.0, top_p: float = 1.0
+        self,
+        told: Floats,
+        draws: Draws,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        beside: Floats | None = None,
     ) -> NDArray[np.int64]:
-        """Symbols [n, (k,) t] of segments that are told [n, d]."""
-        lines = [voice.write(told, draws, temperature, top_p) for voice in self.voices]
+        """Symbols [n, (k,) t] of segments that are told [n, d] and given [n, t, c]."""
+        lines = [voice.write(told, draws, temperature, top_p, beside) for voice in self.voices]
         return np.stack(lines, axis=1) if len(lines) > 1 else lines[0]
 
-    def improvise(self, style: Ints, draws: Draws, temperature: float = 1.0) -> NDArray[np.int64]:
+    def improvise(
+        self, style: Ints, draws: Draws, temperature: float = 1.0, given: Floats | None = None
+    ) -> NDArray[np.int64]:
         """Symbols [b, (k,) t] that the language model draws for styles [b]."""
-        c = self.config
+        c, beside = self.config, self._given(given, len(style))
         point = self.style[style] + self.shift[c.shift]
         if not c.recall:
-            return self._whole(self._write(point.repeat(c.segments, 0), draws, temperature))
+            told = point.repeat(c.segments, 0)
+            return self._whole(self._write(told, draws, temperature, beside=beside))
         parts, before, gist = [], self.recall.begin(), np.zeros_like(point)
         for u in range(c.segments):
             told = self.recall.step(point + self.place[u] + gist, before)
-            parts.append(self._write(told, draws, temperature))
-            gist = self.gist(self._read(parts[-1]))
+            here = None if beside is None else beside[u :: c.segments]
+            parts.append(self._write(told, draws, temperature, beside=here))
+            gist = self.gist(self._read(parts[-1], here))
         return self._whole(np.stack(parts, axis=1).reshape(-1, *parts[0].shape[1:]))
 
-    def prior(self, n: int, draws: Draws, style: Styles = None, spread: float = SPREAD) -> Floats:
+    def prior(
+        self,
+        n: int,
+        draws: Draws,
+        style: Styles = None,
+        spread: float = SPREAD,
+        given: Floats | None = None,
+    ) -> Floats:
         """Latents [n, z] of new music in the given styles, see `models.musicvae`."""
         if not self.config.unconditional:
             return self.normal_prior(n, draws)
         styles = self.draw_styles(n, draws, style)
-        mean, std = self.encode(self.improvise(styles, draws))
+        mean, std = self.encode(self.improvise(styles, draws, given=given), given)
         return mean + np.float32(spread) * std * draws.normal(*mean.shape)
 
     def normal_prior(self, n: int, draws: Draws) -> Floats:

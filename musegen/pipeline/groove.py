@@ -1,0 +1,320 @@
+"""The verbs of GrooVAE: a stiff clip as if it were played, and drums for a rhythm."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from musegen.errors import InputError, NothingGeneratedError
+from musegen.melody import Say
+from musegen.pipeline.base import Pipeline
+from musegen.pretrained import Bundle
+from musegen.representations.drums import KITS
+from musegen.representations.events import STEPS_PER_QUARTER
+from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Notes, Score, Track
+from musegen.segment import bar_runs, pick_melody
+
+_log = logging.getLogger("musegen")
+
+
+class _Places(NamedTuple):
+    """Where notes are in windows: those that are in bars of four quarters [m], their window, step
+    and class there.
+    """
+
+    index: NDArray[np.int64]
+    window: NDArray[np.int64]
+    step: NDArray[np.int64]
+    kind: NDArray[np.int64]
+
+
+class GroovePipeline(Pipeline):
+    """What a GrooVAE does with music: `groove` where it plays from hits, `drumify` from a tap."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        super().__init__(bundle)
+        self.model, self.representation = bundle.model, bundle.representation
+
+    @classmethod
+    def can(cls, config: Any) -> tuple[str, ...]:
+        """One of its two verbs, by what the model plays from."""
+        return ("groove",) if config.source == "hits" else ("drumify",)
+
+    def groove(
+        self,
+        score: Score,
+        n: int = 1,
+        *,
+        seed: int,
+        amount: float = 1.0,
+        timing: float = 1.0,
+        temperature: float = 0.7,
+        track: str | None = None,
+        name: str = "input",
+        say: Say = _log.info,
+    ) -> list[Score]:
+        """The piece as if it were played: other velocities, onsets a little off, the same notes.
+
+        The model reads where the notes of a track are on a grid of sixteenths, not how loud. Each
+        track stays as loud on the whole as it was. Tempo, metre and all else stays.
+
+        Args:
+            score: the user's music.
+            n: how many.
+            seed: of the draws.
+            amount: of the model's velocities, the rest being those of the score; and of its timing.
+            timing: of the model's timing alone; 0 leaves onsets where they are.
+            temperature: of how to play and of what strays from it; 0 plays as is usual.
+            track: the one track to play, by name or number from 1; by default all that the model
+                knows how to play, each by itself.
+            name: what to call the music in remarks.
+            say: is told what is left as it was.
+
+        Raises:
+            InputError: nothing in it that the model plays; in words.
+            ValueError: an amount that is not from 0 to 1.
+        """
+        for what, much in (("amount", amount), ("timing", timing)):
+            if not 0 <= much <= 1:
+                raise ValueError(f"{what} must be from 0 to 1, not {much:g}")
+        self._needs("groove")
+        chosen = self._tracks(score, track, name)
+        windows, placed = self._windows(score), {}
+        for i in chosen:
+            placed[i] = self._places(score, score.tracks[i].notes, windows)
+        count = sum(len(p.index) for p in placed.values())
+        if not count:
+            raise InputError(name, self._strange(score))
+        others = sum(len(score.tracks[i]) for i in chosen) - count
+        if others:
+            say(f"{name}: {others} notes outside bars of four quarters stay as they are")
+        generator = torch.Generator().manual_seed(seed)
+        recipe = self._recipe("groove", seed, temperature=temperature, inputs=[name])
+        recipe |= {"amount": amount, "timing": timing} | ({"track": track} if track else {})
+        made = []
+        for k in range(n):
+            z = temperature * self.model.prior(1, generator)
+            tracks = list(score.tracks)
+            for i, places in placed.items():
+                played = self._play(places, len(windows), z, generator, temperature)
+                tracks[i] = _played(tracks[i], places, played, score.ppq, amount, timing, score.end)
+            made.append(replace(score, tracks=tuple(tracks), recipe=recipe | {"index": k}))
+        return made
+
+    def drumify(
+        self,
+        score: Score,
+        n: int = 1,
+        *,
+        seed: int,
+        temperature: float = 1.0,
+        alone: bool = False,
+        track: str | None = None,
+        name: str = "input",
+        say: Say = _log.info,
+    ) -> list[Score]:
+        """Drums for a rhythm: the onsets of a track, whatever its notes are.
+
+        Args:
+            score: the user's music.
+            n: how many.
+            seed: of the draws.
+            temperature: of the hits; 0 takes what is likeliest.
+            alone: the drums without the music; by default they are added to it.
+            track: which track is tapped, by name or number from 1; the likeliest melody by default,
+                or the drums where there is nothing else.
+            name: what to call the music in remarks.
+            say: is told what was taken and what left out.
+
+        Raises:
+            InputError: no notes, or no bars of four quarters; in words.
+        """
+        self._needs("drumify")
+        tapped = self._tapped(score, track, name, say)
+        windows = self._windows(score)
+        places = self._places(score, tapped.notes, windows, anything=True)
+        if not len(places.index):
+            raise InputError(name, self._strange(score))
+        k, steps = self.model.config.classes, self.representation.steps
+        x = np.zeros((len(windows), steps, 3, k), np.float32)
+        x[places.window, places.step, 0, 0] = 1  # a tap; which drum does not matter
+        heard = torch.from_numpy(x.reshape(len(windows), steps, 3 * k))
+        mean, std = self.model.encode(heard)
+        generator = torch.Generator().manual_seed(seed)
+        recipe = self._recipe("drumify", seed, temperature=temperature, inputs=[name])
+        recipe |= {"track": track} if track else {}
+        made = []
+        for i in range(n):
+            noise = torch.randn(1, mean.shape[1], generator=generator)  # one hand throughout
+            z = mean + temperature * std * noise
+            y = self.model.decode(z, generator, temperature, given=heard)
+            part = Track(self._drums(y, windows, score.ppq), is_drum=True, name="Drums")
+            tracks = (part,) if alone else (*score.tracks, part)
+            length = max(score.end, part.end)
+            made.append(replace(score, tracks=tracks, length=length, recipe=recipe | {"index": i}))
+        if not any(len(one.tracks[-1]) for one in made):
+            raise NothingGeneratedError("no drum is hit; try another --seed or --temperature 1")
+        return made
+
+    def _needs(self, verb: str) -> None:
+        """Refuse a verb that the model was not made for, in words."""
+        if verb not in self.verbs():
+            raise self.refusal(verb)
+
+    def _tracks(self, score: Score, choice: str | None, name: str) -> list[int]:
+        """The tracks that the model is to play, which it must know how to."""
+        pitched = self.representation.pitched
+        able = [i for i, t in enumerate(score.tracks) if len(t) and t.is_drum != pitched]
+        sort = "pitched notes" if pitched else "drums"
+        if not able:
+            raise InputError(name, f"has no {sort}, which {self.bundle.name} plays")
+        if choice is None:
+            return able
+        wanted = [i for i in able if _called(score, i, choice)]
+        if not wanted:
+            there = ", ".join(f"{i + 1} '{score.tracks[i].name}'" for i in able)
+            raise InputError(name, f"has no track {choice!r} with {sort}; there are {there}")
+        return wanted[:1]
+
+    def _tapped(self, score: Score, choice: str | None, name: str, say: Say) -> Track:
+        if not any(map(len, score.tracks)):
+            raise InputError(name, "has no notes; give a file with a rhythm in it")
+        drums = [i for i, t in enumerate(score.tracks) if t.is_drum and len(t)]
+        if choice is not None:
+            named = [i for i in drums if _called(score, i, choice)]
+            if named:
+                return score.tracks[named[0]]
+        if choice is None and len(drums) == sum(map(bool, map(len, score.tracks))):
+            say(f"{name}: took the rhythm of its drums")
+            return score.tracks[drums[0]]
+        try:
+            found = pick_melody(score, choice)
+        except ValueError as error:
+            raise InputError(name, str(error)) from None
+        label = f" '{found.track.name}'" if found.track.name else ""
+        say(f"{name}: took the rhythm of track {found.index + 1}{label} ({found.why})")
+        return found.track
+
+    def _windows(self, score: Score) -> NDArray[np.int64]:
+        """First and last tick of the windows of a score, [n, 2]; the last of a run may be short."""
+        size, found = self.representation.bars, []
+        for run in bar_runs(score):
+            starts = run[:-1:size]
+            ends = np.append(starts[1:], run[-1])
+            found.append(np.column_stack([starts, ends]))
+        return np.concatenate([np.zeros((0, 2), np.int64), *found])
+
+    def _places(
+        self, score: Score, notes: Notes, windows: NDArray[np.int64], anything: bool = False
+    ) -> _Places:
+        """Where notes in ticks are in windows; notes of no class are nowhere but for `anything`."""
+        quarter, half = score.ppq, score.ppq // (2 * STEPS_PER_QUARTER)
+        onset = notes[:, ONSET]
+        kind = KITS[self.representation.kit].class_of[notes[:, PITCH]]
+        window = np.searchsorted(windows[:, 0], onset + half, "right") - 1
+        inside = (window >= 0) & ((kind >= 0) | anything)
+        index = np.flatnonzero(inside)
+        window = window[index]
+        step = ((onset[index] - windows[window, 0]) * STEPS_PER_QUARTER + quarter // 2) // quarter
+        step = np.maximum(step, 0)
+        steps = (windows[window, 1] - windows[window, 0]) * STEPS_PER_QUARTER // quarter
+        fits = step < steps
+        return _Places(index[fits], window[fits], step[fits], kind[index[fits]])
+
+    def _play(
+        self,
+        places: _Places,
+        n: int,
+        z: torch.Tensor,
+        generator: torch.Generator,
+        temperature: float,
+    ) -> NDArray[np.float32]:
+        """Velocities and offsets [notes, 2] of the notes at places in `n` windows."""
+        k, steps = self.model.config.classes, self.representation.steps
+        x = np.zeros((n, steps, 3, k), np.float32)
+        x[places.window, places.step, 0, places.kind] = 1
+        score = torch.from_numpy(x.reshape(n, steps, 3 * k))
+        if not self.model.config.control:  # z tells the score
+            mean, std = self.model.encode(score)
+            z = mean + std * z
+        y = self.model.decode(z.expand(n, -1), generator, temperature, given=score)
+        cells = y.numpy().reshape(n, steps, 3, k)[places.window, places.step, 1:, places.kind]
+        return np.asarray(cells)
+
+    def _drums(self, y: torch.Tensor, windows: NDArray[np.int64], ppq: int) -> Notes:
+        """The hits of windows [n, steps, 3k] as notes in ticks, a step long or up to the next."""
+        hits, loud, late = np.moveaxis(y.unflatten(-1, (3, -1)).numpy(), 2, 0)
+        window, step, kind = np.nonzero(hits > 0.5)
+        at = (window, step, kind)
+        ticks = ppq / STEPS_PER_QUARTER
+        inside = windows[window, 0] + step * ticks < windows[window, 1]
+        onset = windows[window, 0] + np.rint((step + late[at]) * ticks).astype(np.int64)
+        notes = np.ones((len(onset), 4), np.int64)
+        notes[:, ONSET], notes[:, DURATION] = np.maximum(onset, 0), max(1, round(ticks))
+        notes[:, PITCH] = KITS[self.representation.kit].written[kind]
+        notes[:, VELOCITY] = np.rint(127 * loud[at]).clip(1, 127)
+        notes = notes[inside]
+        return _apart(notes, notes[:, ONSET], np.zeros(len(notes), np.int64))
+
+    def _strange(self, score: Score) -> str:
+        """Why there is nothing to do."""
+        metres = sorted({f"{n}/{d}" for _, n, d in score.metres})
+        return (
+            f"is in {', '.join(metres)}, but this model knows bars of four quarters; give music in "
+            "4/4, 2/2 or 2/4"
+        )
+
+
+def _played(
+    track: Track,
+    places: _Places,
+    values: NDArray[np.float32],
+    ppq: int,
+    amount: float,
+    timing: float,
+    end: int,
+) -> Track:
+    """A track with the velocities and offsets [notes, 2] of the notes at places, as loud as before
+    on the whole; no note ends after the tick `end`.
+    """
+    notes, i = track.notes.copy(), places.index
+    if not len(i):
+        return track
+    own, loud = notes[i, VELOCITY], 127 * values[:, 0]
+    loud = loud + own.mean() - loud.mean()
+    notes[i, VELOCITY] = np.rint(own + amount * (loud - own)).clip(1, 127)
+    written = track.notes[:, ONSET]
+    late = np.rint(amount * timing * values[:, 1] * ppq / STEPS_PER_QUARTER).astype(np.int64)
+    notes[i, ONSET] = np.clip(notes[i, ONSET] + late, 0, end - 1)
+    notes = _apart(notes, written, notes[:, DURATION])
+    notes[:, DURATION] = np.minimum(notes[:, DURATION], end - notes[:, ONSET])
+    return replace(track, notes=notes)
+
+
+def _apart(notes: Notes, written: NDArray[np.int64], lasted: NDArray[np.int64]) -> Notes:
+    """Notes whose onsets and durations were `written` and `lasted`: those of a pitch stay in that
+    order, and one that ended before the next began still does.
+    """
+    order = np.lexsort((written, notes[:, PITCH]))
+    notes, before = notes[order].copy(), written[order]
+    far = int(notes[:, ONSET].max(initial=0)) + 1
+    pitch = notes[:, PITCH] * far
+    notes[:, ONSET] = np.maximum.accumulate(notes[:, ONSET] + pitch) - pitch
+    same = notes[1:, PITCH] == notes[:-1, PITCH]
+    ended = (before + lasted[order])[:-1] <= before[1:]
+    over = notes[:-1, ONSET] + notes[:-1, DURATION] > notes[1:, ONSET]
+    cut = np.flatnonzero(same & over & ended)
+    notes[cut, DURATION] = np.maximum(notes[cut + 1, ONSET] - notes[cut, ONSET], 1)
+    return notes
+
+
+def _called(score: Score, i: int, choice: str) -> bool:
+    """Whether a track is meant by a number from 1 or a part of its name."""
+    if choice.isdecimal():
+        return i == int(choice) - 1
+    return choice.lower() in score.tracks[i].name.lower()
