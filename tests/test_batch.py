@@ -112,24 +112,24 @@ def test_jobs_come_through_standard_input_and_stay_when_stopped(tmp_path: Path) 
     """Results come one by one; Ctrl-C ends with 130 and keeps what is there."""
     job = {"verb": "generate", "options": {"model": str(tiny.bundle()), "seed": 1}}
     jobs = [json.dumps(job | {"out": str(tmp_path / f"{i}.mid")}) for i in range(2000)]
-    running = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "musegen", "batch", "-"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment(),
         text=True,
-    )
-    assert running.stdin
-    assert running.stdout
-    assert running.stderr
-    running.stdin.write("\n".join(jobs))
-    running.stdin.close()
-    first = json.loads(running.stdout.readline())
-    running.send_signal(signal.SIGINT)
-    results = [first, *map(json.loads, running.stdout.read().splitlines())]
-    err = running.stderr.read()
-    assert running.wait() == 130
+    ) as running:
+        assert running.stdin
+        assert running.stdout
+        assert running.stderr
+        running.stdin.write("\n".join(jobs))
+        running.stdin.close()
+        first = json.loads(running.stdout.readline())
+        running.send_signal(signal.SIGINT)
+        results = [first, *map(json.loads, running.stdout.read().splitlines())]
+        err = running.stderr.read()
+    assert running.returncode == 130
     assert "Traceback" not in err
     (count,) = re.findall(r"(\d+) of 2000 jobs are done", err)
     assert int(count) - len(results) in (0, 1)  # stopped before the last could be told
@@ -146,6 +146,7 @@ def test_completion_prints_a_script_that_asks_musegen(cli, shell: str) -> None:
     done = cli("completion", shell)
     assert done.code == 0
     assert f"_MUSEGEN_COMPLETE={shell}_complete" in done.out
+    assert cli("completion", shell, "--json").json["script"] + "\n" == done.out
     assert cli("completion", "dos").code == 2
 
 
@@ -201,6 +202,7 @@ def test_documents_have_the_keys_that_are_told(cli, tmp_path: Path) -> None:
         ("info", a, "--metrics"),
         ("info", "melody-2bar"),
         ("plot", a),
+        ("completion", "zsh"),
     ]
     for verb, *rest in calls:
         out = ("-o", tmp_path / str(verb)) if small[0] in rest else ()

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from musegen.cli.common import Talk, models_kept
+from musegen.cli.common import Talk, models_kept, talk_options
 from musegen.config import nearest
 from musegen.errors import InputError, MusegenError
 
@@ -21,14 +21,15 @@ OTHERS = ("info", "plot", "render", "export")  # verbs of jobs that make no new 
 @click.command()
 @click.argument("jobs", type=click.File(encoding="utf-8"))
 @click.option("--force", is_flag=True, help="Overwrite existing files, in all jobs.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr.")
+@talk_options
 @click.pass_context
-def batch(ctx: click.Context, jobs: Any, force: bool, quiet: bool) -> None:
+def batch(ctx: click.Context, jobs: Any, force: bool, as_json: bool, quiet: bool) -> None:
     """Do the jobs of a file, one JSON object a line (- for standard input).
 
     A job has a verb, and if need be inputs, options (as on the command line, without dashes), out,
     and an id of your own. Models stay loaded from job to job. Each job's result is a JSON line on
-    stdout; a job that fails does not stop the others. Ctrl-C keeps what is done.
+    stdout, with or without --json; a job that fails does not stop the others. Ctrl-C keeps what is
+    done.
 
     \b
     Examples:
@@ -38,7 +39,7 @@ def batch(ctx: click.Context, jobs: Any, force: bool, quiet: bool) -> None:
       {"verb": "generate", "options": {"n": 4, "bars": 8, "seed": 1}, "out": "songs"}
       {"verb": "interpolate", "inputs": ["a.mid", "b.mid"], "options": {"n": 5}, "out": "morph"}
     """
-    talk = Talk(quiet)
+    talk = Talk(quiet, as_json=True)
     lines = [(i, line) for i, line in enumerate(jobs, 1) if line.strip() and line.strip()[0] != "#"]
     done = failed = 0
     try:
@@ -48,7 +49,7 @@ def batch(ctx: click.Context, jobs: Any, force: bool, quiet: bool) -> None:
                 record = {"line": number, **_attempt(ctx, line, force)}
                 record["seconds"] = round(time.perf_counter() - start, 3)
                 done, failed = done + record["ok"], failed + (not record["ok"])
-                Talk(as_json=True).result("batch", record, ())
+                talk.result("batch", record, ())
                 if not record["ok"]:
                     talk.say(f"line {number}: {record['error']}")
                 bar.update(1)
@@ -147,8 +148,9 @@ def _arguments(ctx: click.Context, job: dict[str, Any]) -> list[str]:
 
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@talk_options
 @click.pass_context
-def completion(ctx: click.Context, shell: str) -> None:
+def completion(ctx: click.Context, shell: str, as_json: bool, quiet: bool) -> None:
     """Print what makes SHELL complete verbs, options and models.
 
     \b
@@ -163,4 +165,5 @@ def completion(ctx: click.Context, shell: str) -> None:
         raise InputError(shell, "cannot be completed by this version of click; use another shell")
     made = kind(ctx.find_root().command, {}, "musegen", "_MUSEGEN_COMPLETE")
     # Not `source()`, which looks for bash and its version by running it.
-    click.echo(made.source_template % made.source_vars())
+    script = made.source_template % made.source_vars()
+    Talk(quiet, as_json).result("completion", {"shell": shell, "script": script}, [script])
