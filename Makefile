@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input \
 	install $(if $(MAKE_TERMOUT),,-q) -c constraints.txt
 SAMPLES := data/samples
 
-.PHONY: help demo test lint bench bench-data bench-train modes fuzz pictures clean
+.PHONY: help docs demo test lint bench bench-data bench-train modes fuzz pictures clean
 .DEFAULT_GOAL := help
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo "make modes     which GAN losses and regularisers keep all modes of a toy (minutes)"
 	@echo "make fuzz      read broken files for an hour, or MINUTES=5"
 	@echo "make pictures  draw the pictures of the README again"
+	@echo "make docs      the documentation as a site, in build/site"
 	@echo "make clean     remove .venv and caches (out/ and runs/ stay)"
 	@echo
 	@echo "All need Python 3.10 to 3.13; another one than python3: make PYTHON=python3.12 demo"
@@ -67,6 +68,11 @@ MINUTES ?= 60
 SEED ?= 1
 fuzz: $(VENV)/.dev
 	@nice -n 19 $(BIN)/python benchmarks/fuzz.py --minutes $(MINUTES) --seed $(SEED)
+
+docs: $(VENV)/.demo
+	@$(PIP) -e '.[docs]'
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -q
+	@echo "Done. Open build/site/index.html"
 
 pictures: demo
 	@$(BIN)/python docs/pictures.py docs/pictures more

@@ -179,21 +179,21 @@ def watch(
       musegen watch ~/Music/inbox
       musegen watch inbox --verb continue --model performance -n 2
     """
+    from musegen import pretrained
     from musegen import watch as room
     from musegen.cli.common import Outputs, label, perform, seed_or_new
     from musegen.pipeline import VERBS
-    from musegen.server.worker import model_for
 
     talk = Talk(quiet, as_json)
     single = {name.rstrip("_"): name for name in VERBS}
     if verb not in single or verb in ("generate", "interpolate", "blend", "grid"):
         raise click.UsageError(f"{verb!r} does not make something of one file; try vary")
-    name = model_for(verb, model)
+    name = model or pretrained.default(verb)
 
     def make(path: Path, results: Path) -> None:
         this = seed_or_new(seed, talk)
         score = read_score(str(path), talk)
-        more = {"name": label(str(path)), "say": talk.say}
+        more: dict[str, Any] = {"name": label(str(path)), "say": talk.say}
         made = perform(name, single[verb], score, seed=this, talk=talk, **more, **options)
         made = made[0] if isinstance(made, tuple) else made
         scores = made if isinstance(made, list) else [made]

@@ -45,7 +45,7 @@ def render(
       musegen render song.mid --font FluidR3_GM.sf2 --force
     """
     from musegen.midi import write_atomic
-    from musegen.sound.render import render as run
+    from musegen.sound import render as room
 
     talk = Talk(quiet, as_json)
     target = out or ("music.wav" if file == "-" else str(Path(file).with_suffix(".wav")))
@@ -53,7 +53,7 @@ def render(
         raise click.UsageError(f"{target}: only WAV is written; give a name ending in .wav")
     if target != "-" and Path(target).exists() and not force:
         raise MusegenError(f"{target}: exists already; choose another -o or use --force")
-    data = run(read_score(file, talk), font, engine or "", tail, talk.say)
+    data = room.render(read_score(file, talk), font, engine or "", tail, talk.say)
     if target == "-":
         click.get_binary_stream("stdout").write(data)
     else:

@@ -85,7 +85,8 @@ def _item(api: Any, i: int) -> dict[str, Any]:
     begin = float(api.RPR_GetMediaItemInfo_Value(item, "D_POSITION"))
     end = begin + float(api.RPR_GetMediaItemInfo_Value(item, "D_LENGTH"))
     start = _quarters(api, begin)
-    told = {"start": start, "length": _quarters(api, end) - start, "seconds": begin, "notes": []}
+    told: dict[str, Any] = {"start": start, "seconds": begin, "notes": []}
+    told["length"] = _quarters(api, end) - start
     if not take or not api.RPR_TakeIsMIDI(take):
         return told
     for n in range(int(api.RPR_MIDI_CountEvts(take, 0, 0, 0)[2])):

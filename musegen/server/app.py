@@ -85,7 +85,7 @@ class Protocol(H11Protocol):
         self._late = self.loop.call_later(SLOW, self._close, transport)
 
     def _close(self, transport: Any) -> None:
-        if self.cycle is None:
+        if getattr(self, "cycle", None) is None:
             transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:

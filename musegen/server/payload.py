@@ -11,7 +11,7 @@ from typing import Any
 
 from musegen import midi
 from musegen.errors import InputError
-from musegen.score import DURATION, ONSET, Score, Track
+from musegen.score import DURATION, ONSET, Score, Track, as_notes
 
 PPQ = 480
 MAX_NOTES = 100_000
@@ -116,7 +116,8 @@ def _track(told: Mapping[str, Any]) -> Track:
         row[DURATION] = max(1, round((start + duration) * PPQ) - row[ONSET])
         rows.append(row)
     program = round(_number(told.get("program") or 0, 0, 127, "program"))
-    return Track(rows, program, bool(told.get("drums")), str(told.get("name") or "")[:200])
+    name = str(told.get("name") or "")[:200]
+    return Track(as_notes(rows), program, bool(told.get("drums")), name)
 
 
 def _number(value: Any, low: float, high: float, what: str) -> float:

@@ -14,8 +14,8 @@ from typing import Any
 
 from musegen.config import nearest
 
-VERBS = ("generate", "reconstruct", "interpolate", "grid", "vary", "blend", "continue")
-VERBS += ("inpaint", "accompany", "groove", "drumify")
+VERBS: tuple[str, ...] = ("generate", "reconstruct", "interpolate", "grid", "vary", "blend")
+VERBS += ("continue", "inpaint", "accompany", "groove", "drumify")
 MUSIC = {"generate": 0, "interpolate": 2, "blend": 2, "grid": 4}  # pieces taken; others take 1
 REPLIES = ("midi", "notes")
 

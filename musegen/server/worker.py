@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from musegen.errors import ModelError, MusegenError
+from musegen.errors import MusegenError
 
 WARM = 4  # models that stay in memory
 
@@ -28,22 +28,6 @@ def _pipeline(model: str) -> Any:
     return pipeline.load(model)
 
 
-def model_for(verb: str, model: str | None) -> str:
-    """The model that is asked for, or the first that has the verb.
-
-    Raises:
-        ModelError: none has it.
-    """
-    from musegen import pretrained
-
-    if model:
-        return model
-    able = [name for name in pretrained.names() if verb in pretrained.verbs(name)]
-    if not able:
-        raise ModelError(f"no shipped model can {verb}; name a bundle of yours as model")
-    return pretrained.DEFAULT if pretrained.DEFAULT in able else able[0]
-
-
 def perform(task: Mapping[str, Any], progress: Callable[[float], None]) -> dict[str, Any]:
     """Do a task, as `tasks.Task.as_dict` holds it; returns the result for JSON.
 
@@ -51,10 +35,11 @@ def perform(task: Mapping[str, Any], progress: Callable[[float], None]) -> dict[
         MusegenError: why it cannot be done.
         ValueError: an option cannot be so.
     """
+    from musegen import pretrained
     from musegen.server import payload
 
     verb, options = task["verb"], dict(task["options"])
-    model = model_for(verb, task["model"])
+    model = task["model"] or pretrained.default(verb)
     pipeline = _pipeline(model)
     method = getattr(pipeline, "continue_" if verb == "continue" else verb)
     takes = inspect.signature(method).parameters

@@ -64,12 +64,12 @@ def svg(score: Score) -> str:
         parts.append(f'<g fill="{colour}"><title>{name}</title>')
         notes = track.notes[: max(left, 0)]
         left -= len(notes)
-        x = LEFT + notes[:, ONSET] * across
+        at = LEFT + notes[:, ONSET] * across
         wide = np.maximum(notes[:, DURATION] * across - 0.5, 1.5)
-        y = (high - notes[:, PITCH]) * down
+        up = (high - notes[:, PITCH]) * down
         dark = 0.35 + 0.65 * notes[:, VELOCITY] / 127
         tall = max(down - 0.5, 1.0)
-        for row in np.column_stack([x, y, wide, dark]).tolist():
+        for row in np.column_stack([at, up, wide, dark]).tolist():
             parts.append(
                 f'<rect x="{row[0]:.1f}" y="{row[1]:.1f}" width="{row[2]:.1f}" '
                 f'height="{tall:.1f}" opacity="{row[3]:.2f}"/>'
