@@ -191,6 +191,8 @@ class FakeLive(threading.Thread):
             return [clip is not None]
         if address == "/live/clip/get/notes":
             return [v for row in clip["notes"] for v in row]
+        if address == "/live/clip/get/name":
+            return [clip["name"]]
         if address == "/live/clip/get/length":
             return [clip["length"]]
         if address == "/live/clip_slot/create_clip":

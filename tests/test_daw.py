@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import io
 import os
+import re
+import shutil
 import subprocess
 import sys
 import types
@@ -384,6 +386,76 @@ def test_scripts_in_other_languages_are_put_where_asked(
     assert text.count("{") == text.count("}")
     assert text.count("(") == text.count(")")
     assert "musegen" in text
+
+
+ARDOUR = """
+tables = {}
+ardour = function (t) tables.about = t end
+C = { StringVector = function () return { list = {}, push_back = function (self, f)
+    table.insert (self.list, f) end } end }
+local function list (items)
+    return { iter = function () local i = 0; return function () i = i + 1; return items[i] end end }
+end
+local function beats (t)  -- Ardour counts 1920 ticks a quarter
+    return { get_beats = function () return math.floor (t) end,
+             get_ticks = function () return math.floor ((t % 1) * 1920 + 0.5) end }
+end
+local function note (on, length, pitch, velocity)
+    return { time = function () return beats (on) end,
+             length = function () return beats (length) end,
+             note = function () return pitch end, velocity = function () return velocity end,
+             channel = function () return 0 end }
+end
+notes = {}
+for i = 0, 15 do notes[i + 1] = note (i / 2, 0.5, 60 + (i * 5) % 12, 80) end
+local region = { isnil = function () return false end, model = function () return notes end,
+                 position = function () return 4711 end }
+region.to_midiregion = function () return region end
+selected = { region }
+Editor = {
+    get_selection = function () return { regions = { regionlist = function ()
+        return list (selected) end } } end,
+    do_import = function (self, files, a, b, c, d, e, at)
+        tables.files, tables.at = files.list, at end,
+}
+Editing = { ImportDistinctFiles = 1, ImportAsTrack = 2 }
+ARDOUR = { LuaAPI = { note_list = list }, SrcQuality = {}, MidiTrackNameSource = {},
+           MidiTempoMapDisposition = {}, PluginInfo = function () end }
+LuaDialog = { MessageType = {}, ButtonType = {}, Message = function (title, text)
+    return { run = function () tables.told = text end } end }
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the stand-in for musegen is a shell script")
+def test_the_ardour_action_sends_its_region_and_imports_what_comes(tmp_path: Path) -> None:
+    """In a Lua interpreter with a fake of Ardour; musegen itself is the real one."""
+    lupa = pytest.importorskip("lupa", reason="no Lua interpreter")
+    _, (file,) = install("ardour", tmp_path)
+    command = tmp_path / "run-musegen"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m musegen "$@"\n')
+    command.chmod(0o755)
+    script = re.sub(r'MUSEGEN = "[^"]*"', f'MUSEGEN = "{command}"', file.read_text())
+    script = script.replace('OPTIONS = "-n 4"', 'OPTIONS = "-n 2 --seed 1"')
+    lua = lupa.LuaRuntime()
+    lua.execute(ARDOUR)
+    lua.execute(script)
+    tables = lua.globals().tables
+    assert tables.about["type"] == "EditorAction"
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment().items():
+            patch.setenv(name, value)
+        lua.execute("factory () ()")
+    assert tables.told is None
+    files = [Path(path) for path in tables.files.values()]
+    assert tables.at == 4711
+    assert len(files) == 2
+    sent = midi.read(str(files[0].parent).removesuffix("-out") + ".mid")
+    assert sent.tracks[0].notes.tolist() == [[i * 240, 240, 60 + i * 5 % 12, 80] for i in range(16)]
+    assert all(len(midi.read(path).bar_lines()) == 3 for path in files)
+    lua.execute("selected = {}; factory () ()")
+    assert tables.told == "Select a MIDI region first."
+    for path in files[0].parent.parent.glob(files[0].parent.name.removesuffix("-out") + "*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def render(
         raise MusegenError(f"{target}: exists already; choose another -o or use --force")
     data = room.render(read_score(file, talk), font, engine or "", tail, talk.say)
     if target == "-":
-        click.get_binary_stream("stdout").write(data)
+        sys.stdout.buffer.write(data)
     else:
         path = str(write_atomic(target, data, force=force))
         talk.result("render", {"wav": path}, [path])

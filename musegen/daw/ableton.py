@@ -157,6 +157,8 @@ class Live:
                     False,
                 ]
             self.send("/live/clip/add/notes", track, slot, *values)
+        if self.ask("/live/clip/get/name", track, slot)[0] != name:  # and so all before it is done
+            raise MusegenError(f"track {track + 1}, slot {slot + 1}: another clip came in between")
 
     def free(self, track: int, slot: int, n: int) -> list[int]:
         """The next n empty slots of a track from a slot on.
