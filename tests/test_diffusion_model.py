@@ -40,6 +40,7 @@ TINY = DiffusionConfig(
     prediction="x0",
 )
 KEYED = replace(TINY, keys=6)
+SOLO = replace(TINY, single=(0,))
 PLAIN = DiffusionConfig(
     planes=2,
     steps=16,
@@ -52,6 +53,10 @@ PLAIN = DiffusionConfig(
     told=36,
     context=16,
 )
+KINDS = [
+    pytest.param(c, id=name)
+    for name, c in {"patches": TINY, "keys": KEYED, "solo": SOLO, "plain": PLAIN}.items()
+]
 
 
 def gen(seed: int = 0) -> torch.Generator:
@@ -86,7 +91,9 @@ def test_the_small_one_is_small() -> None:
     assert 4e6 < sum(p.numel() for p in model.parameters()) < 7e6
 
 
-@pytest.mark.parametrize("config", [TINY, KEYED, PLAIN], ids=["patches", "keys", "plain"])
+@pytest.mark.parametrize(
+    "config", [TINY, KEYED, SOLO, PLAIN], ids=["patches", "keys", "solo", "plain"]
+)
 def test_shapes_and_the_seed(config: DiffusionConfig) -> None:
     model = network(config)
     z = model.prior(3, gen(1))
@@ -167,23 +174,46 @@ def test_guidance_goes_beyond_what_is_told() -> None:
     torch.testing.assert_close(more[inside], expected[inside])
 
 
-def test_a_key_hears_the_patches_around_it_and_the_u_net_all() -> None:
-    """Without the U-Net a cell depends on its own key within a patch on either side, twice."""
-    model, x = network(KEYED), data(1)
+def test_a_key_hears_what_is_near_and_the_u_net_all() -> None:
+    """Without the U-Net a cell hears its bar; without that, its key two patches on, others one."""
+    model, x = network(KEYED).double(), data(1).double()
     t, z = torch.tensor([50]), x + 0.1
-    assert model.keys is not None
     changed = z.clone()
     changed[:, :, 0, 7] += 1
     assert bool((model(changed, t) != model(z, t)).all())
     nn.init.zeros_(model.last[-1].weight)
-    moved = (model(changed, t) != model(z, t))[0].any(0)
-    assert moved.any(0).nonzero().flatten().tolist() == [7]
+    assert model.keys is not None
+    assert bool((model(changed, t) != model(z, t)).all())
+    nn.init.zeros_(model.keys.recall.weight)
+    moved = (model(changed, t) != model(z, t))[0].all(0)
     assert moved[:12, 7].all()
     assert not moved[12:].any()
+    others = torch.arange(12) != 7
+    assert moved[:8, others].all()
+    assert not moved[8:, others].any()
+
+
+def test_one_key_at_a_time_is_the_posterior_of_exclusive_cells() -> None:
+    """All cases counted: none of n cells is on, or one of them."""
+    model = network(SOLO)
+    nn.init.zeros_(model.last[-1].weight)
+    bias = torch.linspace(-2, 0, 2 * 4 * 12)
+    model.last[-1].bias.data = bias
+    t = torch.tensor([60])
+    a, s = (float(v) for v in SOLO.schedule.at(t, torch.zeros(1)))
+    x = a * data(1) + s * torch.randn(1, 2, 16, 12, generator=gen(4))
+    odds = (2 * bias).exp().view(2, 4, 12)[:, 1]  # of the second step of each patch
+    cells = x[0, :, 5]
+    on, off = (torch.exp(-((cells - v) ** 2) / (2 * s * s)) for v in (a, -a))
+    cases = odds * on / off  # against none being on
+    expected = 2 * cases / (1 + cases.sum()) - 1
+    torch.testing.assert_close(model(x, t)[0, :, 5], expected, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("again", [1, 3])
-@pytest.mark.parametrize("config", [TINY, KEYED, PLAIN], ids=["patches", "keys", "plain"])
+@pytest.mark.parametrize(
+    "config", [TINY, KEYED, SOLO, PLAIN], ids=["patches", "keys", "solo", "plain"]
+)
 def test_fill_keeps_what_is_kept(config: DiffusionConfig, again: int) -> None:
     model, x = network(config), data(2)
     mask = torch.rand(2, 2, 16, 12, generator=gen(7)) < 0.5
@@ -267,5 +297,7 @@ def test_impossible_networks_are_refused() -> None:
         Denoiser(replace(TINY, patch=(5, 12)))
     with pytest.raises(ValueError, match="evidence"):
         Denoiser(replace(TINY, prediction="v"))
+    with pytest.raises(ValueError, match="single"):
+        Denoiser(replace(PLAIN, single=(0,)))
     with pytest.raises(ValueError, match="all pitches"):
         Denoiser(replace(TINY, keys=6, patch=(4, 6)))

@@ -221,8 +221,11 @@ def test_interpolate_begins_and_ends_with_the_pieces() -> None:
 
 def test_reconstruct_gives_the_window_back() -> None:
     """An untrained network leaves sure cells alone when the way up and down is fine enough."""
-    found = pipeline().reconstruct(song(8), steps=40)
+    found, figures = pipeline().reconstruct(song(8), steps=40)
     assert found.length == 8 * BAR
+    assert figures["bars"] == 8
+    assert figures["windows"] == [figures["accuracy"]]
+    assert 0 < figures["accuracy"] <= 1
 
 
 @pytest.mark.parametrize(

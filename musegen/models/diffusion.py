@@ -20,6 +20,8 @@ Deviations, each a field of the config:
   others. The network learns l alone, whose bias starts at the density of the data. Needs x0
   prediction, which also is what a network with patches wider than its channels can predict at all
   (Li and He 2025).
+- `single`: where a track has one key at a time, its cells are rivals, and Bayes' rule for one of n
+  replaces the one above: what speaks for a key speaks against all others.
 - `positions`: a vector for each place in the window; a convolution does not know where it is.
 - Chords as planes: added beat by beat to the first features instead of attended to.
 """
@@ -70,6 +72,8 @@ class DiffusionConfig:
         keys: width of the features of each key around a U-Net of patches of all pitches; 0 for
             none. A third of it goes into the U-Net and comes out of it.
         evidence: read a cell's own noisy value in closed form, see the module's docstring.
+        single: tracks with at most one key at a time, told apart by it in closed form; with
+            evidence.
         density: share of cells that are on, where the bias starts, for each plane; empty for none.
         dropout: of the residual blocks and transformers.
         schedule: of the noise.
@@ -93,6 +97,7 @@ class DiffusionConfig:
     positions: bool = False
     keys: int = 0
     evidence: bool = False
+    single: tuple[int, ...] = ()
     density: tuple[float, ...] = ()
     dropout: float = 0.0
     schedule: Schedule = field(default_factory=Schedule)
@@ -119,8 +124,10 @@ class Denoiser(nn.Module):
             raise ValueError(f"a roll of {c.steps} x {c.pitches} has no whole patches {c.patch}")
         if c.evidence and c.prediction != "x0":
             raise ValueError("evidence needs prediction x0")
-        if c.keys and (c.patch[1] != c.pitches or c.keys < 3):
-            raise ValueError("keys need patches of all pitches, and a width of at least 3")
+        if c.single and (not c.evidence or max(c.single) >= c.planes // 2):
+            raise ValueError("single names tracks, and needs evidence")
+        if c.keys and (c.patch != (4, c.pitches) or c.keys < 3 or c.beats % 4):
+            raise ValueError("keys need patches of beats of all pitches, bars, and a width over 2")
         residual = partial(Residual, time=4 * c.channels, kernel=c.kernel, dropout=c.dropout)
         transformer = partial(Transformer, heads=c.heads, context=c.context, dropout=c.dropout)
         # Into the network and out of it: a convolution of cells, or one map for each patch.
@@ -225,9 +232,26 @@ class Denoiser(nn.Module):
             out = self.keys.outward(mine, out)
         else:
             out = rearrange(out, _OUT, k=c.planes, i=c.patch[0], j=c.patch[1])
-        if c.evidence:
-            return torch.tanh((out + own).clamp(-_SURE, _SURE))
-        return out
+        if not c.evidence:
+            return out
+        odds = (out + own).clamp(-_SURE, _SURE)
+        return self._exclusive(odds)
+
+    def _exclusive(self, odds: Tensor) -> Tensor:
+        """x0 of half log odds, where in some tracks at most one key is struck or held at a step.
+
+        Bayes' rule for one of n: a cell is on with the share of its odds in 1 + the sum of all.
+        """
+        c, x0 = self.config, torch.tanh(odds)
+        k = c.planes // 2
+        for track in c.single:
+            both = [track, track + k]
+            rivals = rearrange(2 * odds[:, both], "b k t p -> b t (k p)")
+            none = torch.zeros_like(rivals[..., :1])
+            share = torch.cat([none, rivals], -1).softmax(-1)[..., 1:]
+            new = rearrange(2 * share - 1, "b t (k p) -> b k t p", k=2)
+            x0 = x0.index_copy(1, torch.tensor(both, device=x0.device), new)
+        return x0
 
     def prior(self, n: int, generator: Random) -> Tensor:
         """Noise [n, planes, steps, pitches], from which `decode` makes rolls."""

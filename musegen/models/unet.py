@@ -10,6 +10,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 Pair = tuple[int, int]
+_BAR = 4  # patches of a beat
 
 
 def groups(channels: int) -> nn.GroupNorm:
@@ -125,19 +126,24 @@ class Keys(nn.Module):
 
     Such a U-Net hears chords and bars, but has too few numbers for a place to tell which of its
     cells belong together: a held key is a run of cells that must be all on or all off. Here every
-    key sees its own cells with those of the patches around, on the way in and on the way out.
+    key sees its own cells with those of the patches around, on the way in and on the way out, and
+    hears the keys within an octave, now, in its bar and in all, the same way for all keys.
     """
 
     def __init__(
         self, seen: int, planes: int, patch: int, keys: int, width: int, thin: int, time: int
     ) -> None:
         super().__init__()
-        self.patch, self.keys = patch, keys
+        self.patch = patch
         self.near = nn.Linear(3 * seen * patch, width)
         self.key = nn.Parameter(torch.zeros(keys, 1, width))
         self.time = nn.Linear(time, width)
         self.thin = nn.Linear(width, thin)
         self.join = nn.Linear(3 * (width + thin), width)
+        self.octave = nn.Conv1d(thin, thin, 25, padding=12, groups=thin)
+        self.hear = nn.Linear(thin, width, bias=False)
+        self.wide = nn.Conv1d(2 * thin, 2 * thin, 25, padding=12, groups=2 * thin)
+        self.recall = nn.Linear(2 * thin, width, bias=False)
         self.last = nn.Linear(width, planes * patch)
 
     def inward(self, x: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
@@ -152,8 +158,17 @@ class Keys(nn.Module):
         """Cells [b, planes, steps, p] of the features [b, p, t, d] and what the U-Net says of them,
         [b, p * thin, t, 1].
         """
-        h = rearrange(heard, "b (p c) t 1 -> b p t c", p=self.keys)
-        h = F.silu(self.join(_around(torch.cat([mine, h], -1))))
+        h = rearrange(heard, "b (p c) t 1 -> b p t c", p=mine.shape[1])
+        own = self.thin(mine)
+        near = self.octave(rearrange(own, "b p t c -> (b t) c p"))
+        near = rearrange(near, "(b t) c p -> b p t c", b=len(mine))
+        # What a key and those around it do in this bar and in all, for registers and repetition.
+        bars = own.unflatten(2, (-1, _BAR)).mean(3)
+        both = torch.cat([bars, own.mean(2, keepdim=True).expand_as(bars)], -1)
+        far = self.wide(rearrange(both, "b p n c -> (b n) c p"))
+        far = self.recall(rearrange(far, "(b n) c p -> b p n c", b=len(mine)))
+        far = far.repeat_interleave(_BAR, 2)
+        h = F.silu(self.join(_around(torch.cat([mine, h], -1))) + self.hear(near) + far)
         return rearrange(self.last(h), "b p t (k i) -> b k (t i) p", i=self.patch)
 
 

@@ -50,6 +50,7 @@ def piano_8bar() -> Preset:
             positions=True,
             keys=48,
             evidence=True,
+            single=(0,),
             density=(0.0032, 0.0126, 0.0045, 0.0264),
             schedule=schedule,
             prediction="x0",
@@ -57,7 +58,7 @@ def piano_8bar() -> Preset:
         OnsetRoll("duo", bars=8, low=24, high=107),
         Diffusion(schedule, "x0", error="entropy", spread=True, unguided=0.2),
         Training(
-            4_500,
+            4_400,
             32,
             lr=1e-3,
             lr_final=2e-5,
