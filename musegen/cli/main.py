@@ -12,39 +12,43 @@ from musegen.config import nearest
 from musegen.errors import MusegenError
 from musegen.version import __version__
 
-VERBS = {
-    "generate": "musegen.cli.music",
-    "interpolate": "musegen.cli.music",
-    "reconstruct": "musegen.cli.music",
-    "prepare": "musegen.cli.data",
-    "corpora": "musegen.cli.data",
-    "leakage": "musegen.cli.data",
-    "vary": "musegen.cli.edit",
-    "blend": "musegen.cli.edit",
-    "grid": "musegen.cli.edit",
-    "continue": "musegen.cli.edit",
-    "groove": "musegen.cli.edit",
-    "drumify": "musegen.cli.edit",
-    "accompany": "musegen.cli.fill",
-    "inpaint": "musegen.cli.fill",
-    "train": "musegen.cli.training",
-    "presets": "musegen.cli.training",
-    "evaluate": "musegen.cli.look",
-    "models": "musegen.cli.look",
-    "info": "musegen.cli.look",
-    "plot": "musegen.cli.look",
-    "doctor": "musegen.cli.look",
-    "batch": "musegen.cli.batch",
-    "completion": "musegen.cli.batch",
-    "serve": "musegen.cli.server",
-    "stop": "musegen.cli.server",
-    "daw": "musegen.cli.hosts",
-    "export": "musegen.cli.hosts",
-    "ableton": "musegen.cli.hosts",
-    "watch": "musegen.cli.hosts",
-    "render": "musegen.cli.sound",
-    "play": "musegen.cli.sound",
+# Headings of the help, and the verbs under each with the module that has them.
+SECTIONS = {
+    "Make music": {
+        "generate": "music",
+        "interpolate": "music",
+        "grid": "edit",
+        "blend": "edit",
+        "vary": "edit",
+        "continue": "edit",
+        "inpaint": "fill",
+        "accompany": "fill",
+        "groove": "edit",
+        "drumify": "edit",
+        "reconstruct": "music",
+        "batch": "batch",
+        "models": "look",
+    },
+    "Look and listen": {"info": "look", "plot": "look", "render": "sound", "play": "sound"},
+    "In your DAW": {
+        "daw": "hosts",
+        "export": "hosts",
+        "ableton": "hosts",
+        "watch": "hosts",
+        "serve": "server",
+        "stop": "server",
+    },
+    "Train your own": {
+        "train": "training",
+        "presets": "training",
+        "prepare": "data",
+        "corpora": "data",
+        "leakage": "data",
+        "evaluate": "look",
+    },
+    "Set up": {"doctor": "look", "completion": "batch"},
 }
+VERBS = {verb: room for verbs in SECTIONS.values() for verb, room in verbs.items()}
 
 
 class _Verbs(click.Group):
@@ -56,9 +60,15 @@ class _Verbs(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in VERBS:
             return None
-        home = import_module(VERBS[name])
+        home = import_module(f"musegen.cli.{VERBS[name]}")
         command: click.Command = getattr(home, name, None) or getattr(home, f"{name}_")
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for heading, verbs in SECTIONS.items():
+            commands = [(verb, self.get_command(ctx, verb)) for verb in verbs]
+            with formatter.section(heading):
+                formatter.write_dl([(v, c.get_short_help_str(limit=200)) for v, c in commands if c])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
