@@ -361,6 +361,15 @@ def test_export_writes_for_each_program(cli: Any, tmp_path: Path) -> None:
     assert cli("export", band, "-o", tmp_path / "x.als").code == 2
 
 
+def test_stems_come_beside_what_is_made(cli: Any, tmp_path: Path) -> None:
+    done = cli("generate", "--seed", "1", "-o", tmp_path / "a.mid", "--stems", "--json")
+    (row,) = done.json["files"]
+    assert set(row) == {"midi", "stem-01-melody"}
+    assert Path(row["stem-01-melody"]).name == "a-01-melody.mid"
+    assert midi.read(row["stem-01-melody"]).tracks == midi.read(row["midi"]).tracks
+    assert cli("generate", "-o", "-", "--stems").code == 2
+
+
 def test_hosts_are_listed_and_installed(cli: Any, tmp_path: Path) -> None:
     done = cli("daw", "--json")
     assert set(done.json["hosts"]) == set(HOSTS)

@@ -209,9 +209,12 @@ def test_ports_are_found_by_a_part_of_their_name(cli: Any, monkeypatch: pytest.M
     assert "no virtual ports" in cli("play", FISHER, "--port", "x", "--virtual").err
 
 
-def test_a_computer_without_midi_is_told_so(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [SystemError, OSError])
+def test_a_computer_without_midi_is_told_so(
+    cli: Any, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
     def none(api: int, name: str) -> None:
-        raise SystemError("error creating ALSA sequencer client")
+        raise error("error creating ALSA sequencer client")
 
     module = types.SimpleNamespace(MidiOut=none, get_compiled_api=lambda: [1, 2])
     monkeypatch.setitem(sys.modules, "rtmidi", module)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 import json
 import math
+import re
 import secrets
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -82,6 +83,12 @@ def _models(ctx: click.Context, param: click.Parameter, begun: str) -> list[str]
     return [name for name in able if name.startswith(begun)]
 
 
+def _stems(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
+    if wanted and ctx.params.get("out") == "-":
+        raise click.UsageError("--stems needs files; give -o a folder or a name in .mid")
+    ctx.meta["stems"] = wanted
+
+
 music_options = _options(
     click.option(
         "-o",
@@ -103,6 +110,13 @@ music_options = _options(
     ),
     click.option("--force", is_flag=True, help="Overwrite existing files."),
     click.option("--png", is_flag=True, help="Also draw a piano roll beside each file."),
+    click.option(
+        "--stems",
+        is_flag=True,
+        expose_value=False,
+        callback=_stems,
+        help="Also write each track to a file of its own, as long as the whole.",
+    ),
     talk_options,
 )
 
@@ -319,7 +333,26 @@ class Outputs:
 
             title, png = path.stem, path.with_suffix(".png")
             row["png"] = str(plot.pianoroll(score, png, title=title, force=self.force))
+        context = click.get_current_context(silent=True)
+        if context is not None and context.meta.get("stems"):
+            for name, part in stems(score):
+                stem = path.with_name(f"{path.stem}-{name}.mid")
+                row[f"stem-{name}"] = str(part.write(stem, force=self.force))
         self.kept[index] = row
+
+
+def stems(score: Score) -> list[tuple[str, Score]]:
+    """Each track of a score alone and what to call it, with the tempo and metre map, as long as
+    the whole.
+    """
+    from musegen.names import instrument_name
+
+    parts = []
+    for i, track in enumerate(score.tracks):
+        name = track.name or instrument_name(track.program, track.is_drum)
+        plain = re.sub(r"[^\w]+", "_", name).strip("_").lower()[:40] or "track"
+        parts.append((f"{i + 1:02d}-{plain}", replace(score, tracks=(track,), length=score.end)))
+    return parts
 
 
 def is_file_name(out: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from musegen.cli.common import Number, Talk, read_score, talk_options
+from musegen.cli.common import Number, Talk, read_score, stems, talk_options
 from musegen.errors import MusegenError
 
 
@@ -84,21 +84,6 @@ def export(files: tuple[str, ...], out: str, force: bool, as_json: bool, quiet: 
                 written.append(part.write(Path(out) / f"{name}-{stem}.mid", force=force))
     paths = [str(path) for path in written]
     talk.result("export", {"files": paths}, paths)
-
-
-def stems(score: Any) -> list[tuple[str, Any]]:
-    """Each track of a score alone, with its tempo and metre map, as long as the whole."""
-    import re
-    from dataclasses import replace
-
-    from musegen.names import instrument_name
-
-    parts = []
-    for i, track in enumerate(score.tracks):
-        name = track.name or instrument_name(track.program, track.is_drum)
-        plain = re.sub(r"[^\w]+", "_", name).strip("_").lower()[:40] or "track"
-        parts.append((f"{i + 1:02d}-{plain}", replace(score, tracks=(track,), length=score.end)))
-    return parts
 
 
 def _place(text: str) -> tuple[int, int]:

@@ -116,7 +116,7 @@ def _out() -> Any:
     for api in rtmidi.get_compiled_api():
         try:
             return rtmidi.MidiOut(api, name="musegen")
-        except SystemError:  # this one does not answer; perhaps another does
+        except (OSError, SystemError):  # this one does not answer; perhaps another does
             continue
     raise MusegenError(
         "this computer has no MIDI system that answers (ALSA, JACK, CoreMIDI or Windows' own); on "
@@ -140,7 +140,7 @@ def open_port(
     if virtual:
         try:
             out.open_virtual_port(name)
-        except (RuntimeError, SystemError):
+        except (OSError, RuntimeError, SystemError):
             raise MusegenError(
                 "this system has no virtual ports; install one (loopMIDI on Windows), and name it "
                 "with --port"
