@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 from collections.abc import Iterator
@@ -205,6 +206,52 @@ def test_nothing_waits_even_when_the_server_is_silent(
             assert client.poll(job)["state"] == "sending"
             worked.append(time.thread_time() - begun)
         assert sorted(worked)[95] < 2 * client.BUDGET  # of processor time, on a busy machine too
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A program with this Python inside."""
+    compiler, told = shutil.which("gcc"), sysconfig.get_config_vars()
+    library = Path(told.get("LIBDIR", "")) / str(told.get("LDLIBRARY"))
+    if not compiler or not told.get("Py_ENABLE_SHARED") or not library.exists():
+        pytest.skip("needs gcc and a Python that is a shared library")
+    program = tmp_path_factory.mktemp("host") / "host"
+    command = [compiler, "-o", str(program), str(Path(__file__).with_name("embedded.c"))]
+    command += ["-I", sysconfig.get_path("include"), str(library)]
+    done = subprocess.run(
+        [*command, f"-Wl,-rpath,{library.parent}"], capture_output=True, text=True
+    )
+    if done.returncode:
+        pytest.skip(f"cannot be compiled here: {done.stderr[-200:]}")
+    return program
+
+
+@pytest.mark.parametrize("life", ["same", "sub", "fresh"])
+def test_it_runs_again_and_again_in_a_program_with_python_inside(
+    life: str, host: Path, server: Server, tmp_path: Path
+) -> None:
+    """Twenty times in one interpreter, in a new sub-interpreter each, and after a new start."""
+    server.answers = {
+        ("POST", "/v1/jobs"): [QUEUED],
+        ("GET", "/v1/jobs/*"): [DONE],
+        ("GET", "/v1/jobs/*/result"): [RESULT],
+    }
+    script = tmp_path / "script.py"
+    script.write_text(f"""
+import sys, time
+sys.path.insert(0, {str(SOURCE.parent)!r})
+import client
+job = client.submit("generate")
+while client.poll(job)["state"] not in client.ENDED:
+    time.sleep(0.001)
+assert client.result(job)["scores"][0]["midi"] == b"MThd", job.message
+""")
+    given = environment() | {"MUSEGEN_HOME": str(server.home), "PYTHONHOME": sys.base_prefix}
+    done = subprocess.run(
+        [host, life, script, "20"], env=given, capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert sum(path.endswith("/result") for _, path, _, _ in server.asked) == 20
 
 
 def test_a_host_gets_music_from_a_server_that_it_starts(tmp_path: Path) -> None:
