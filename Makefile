@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input \
 	install $(if $(MAKE_TERMOUT),,-q) -c constraints.txt
 SAMPLES := data/samples
 
-.PHONY: help docs demo test lint bench bench-data bench-train modes fuzz pictures clean
+.PHONY: help docs demo test lint bench bench-cold bench-data bench-train modes fuzz pictures clean
 .DEFAULT_GOAL := help
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo "make bench     how fast it is here, beside pretty_midi and mido"
 	@echo "make bench-data  how fast music becomes arrays, beside other toolkits (minutes)"
 	@echo "make bench-train  what training costs, beside a bare torch loop (DATA=prepared folder)"
+	@echo "make bench-cold  how long a command takes from a fresh start, beside torch"
 	@echo "make modes     which GAN losses and regularisers keep all modes of a toy (minutes)"
 	@echo "make fuzz      read broken files for an hour, or MINUTES=5"
 	@echo "make pictures  draw the pictures of the README again"
@@ -56,6 +57,9 @@ bench-train: $(VENV)/.dev
 
 bench-data: $(VENV)/.dev
 	@$(BIN)/python benchmarks/data.py --write
+
+bench-cold: $(VENV)/.dev
+	@$(BIN)/python benchmarks/cold.py
 
 bench: $(VENV)/.dev
 	@$(BIN)/python benchmarks/speed.py
