@@ -66,7 +66,7 @@ def generate(
     names = [f"{noun(model)}-{i:02d}" for i in range(1, n + 1)]
     outputs = Outputs.plan(out, names, png=png, force=force)
     seed = seed_or_new(seed, talk)
-    more = {"talk": talk, "outputs": outputs}
+    more: dict[str, Any] = {"talk": talk, "outputs": outputs}
     scores = perform(model, "generate", n, seed=seed, key=key, **more, **options)
     listing(talk, "generate", outputs.write(scores), seed=seed, model=model)
 

@@ -215,7 +215,8 @@ class CRNNGANPipeline(Pipeline):
         ends = [self._noise(1, seed, until) for seed in (a, b)]
         bell = NormalDist()
         normal = [np.vectorize(bell.inv_cdf)(z.astype(float).clip(1e-7, 1 - 1e-7)) for z in ends]
-        way = slerp(*(one.reshape(1, -1) for one in normal), np.linspace(0, 1, steps)[1:-1])
+        first, last = (one.reshape(1, -1) for one in normal)
+        way = slerp(first, last, np.linspace(0, 1, steps)[1:-1])
         middle = np.vectorize(bell.cdf, [float])(way).astype(np.float32)
         z = np.concatenate([ends[0], middle.reshape(-1, *ends[0].shape[1:]), ends[1]])
         x = self._decode(z, until, self._chords(chords, 0, until), None, temperature, top_p)

@@ -80,7 +80,7 @@ class LatentPipeline(Pipeline):
         z = self._encode(x)
         draws = Draws(seed)
         if attributes and not amount:
-            steps = np.arange(1, n + 1, dtype=np.float32)[:, None, None] / n
+            steps = (np.arange(1, n + 1) / n).astype(np.float32)[:, None, None]
             drawn = self._decode_all(z + steps * push, line.bars, draws, temperature)
             recipe = self._recipe("vary", seed, temperature=temperature, inputs=[name])
             recipe |= {"attributes": dict(attributes)}

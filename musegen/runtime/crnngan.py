@@ -101,7 +101,8 @@ class Head:
         Returns:
             The four numbers [b, 4], what the next step hears [b, width], and the onset [b].
         """
-        numbers, at = [], []
+        numbers: list[Floats] = []
+        at: list[Ints] = []
         known: Floats | float = 0.0
         told = self.told(cue, onset)
         trunk = self.trunk(h).reshape(len(h), 4, -1)
@@ -119,7 +120,7 @@ class Head:
             if i < 3:
                 known = known + self.known[i][at[i]]
             if i == 0:
-                onset = onset + np.round(ticks_of(numbers[0]))
+                onset = np.add(onset, np.round(ticks_of(numbers[0])), dtype=np.float32)
                 known = known + self.now[self.slot(onset)]
                 told = self.told(cue, onset) if cue is not None and cue.ndim == 3 else told
         return np.stack([numbers[i] for i in ORDER], -1), self.heard(at, onset), onset

@@ -88,19 +88,18 @@ class Voice:
         """What gives the logits [n, v] of step t after symbols [n], one step after the other."""
         states = list(np.split(np.tanh(self.initial(told)), _ends(self.layers), axis=-1))
         h, c = states[::2], states[1::2]
-        views = None if self.view is None else self.view(told).reshape(len(told), self.steps, -1)
-        if given is not None:
-            seen = np.repeat(told[:, None], self.steps, 1) if views is None else views
-            views = np.concatenate([seen, given], -1)
-        always = told @ self.from_told if views is None else None
+        if self.view is None:
+            seen = np.broadcast_to(told[:, None], (len(told), self.steps, told.shape[1]))
+        else:
+            seen = self.view(told).reshape(len(told), self.steps, -1)
+        seen = seen if given is None else np.concatenate([seen, given], -1)
 
         def step(token: Ints, t: int) -> Floats:
-            below = self.from_token[token]
-            below += always if views is None else views[:, t] @ self.from_told
+            below = self.from_token[token] + seen[:, t] @ self.from_told
             for i, layer in enumerate(self.layers):
                 h[i], c[i] = layer.step(layer.enter(h[i - 1]) if i else below, h[i], c[i])
             logits = self.logits(h[-1])
-            return logits if self.view is None else logits + views[:, t] @ self.shortcut.T
+            return logits if self.view is None else logits + seen[:, t] @ self.shortcut.T
 
         return step
 

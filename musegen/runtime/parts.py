@@ -93,7 +93,8 @@ class Weights:
         """A layer of `torch.nn.LSTM`."""
         shapes = {"weight_ih": (4 * units, inputs), "weight_hh": (4 * units, units)}
         w, r = (self(f"{name}.{k}_{suffix}", *shape) for k, shape in shapes.items())
-        return LSTM(w, r, sum(self(f"{name}.bias_{k}_{suffix}", 4 * units) for k in ("ih", "hh")))
+        enter, again = (self(f"{name}.bias_{k}_{suffix}", 4 * units) for k in ("ih", "hh"))
+        return LSTM(w, r, enter + again)
 
     def finish(self, aside: Sequence[str] = ()) -> None:
         """Check that nothing is left but what begins with one of `aside`.
