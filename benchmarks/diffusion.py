@@ -49,7 +49,7 @@ def measure(repeats: int) -> dict[str, float]:
             times.append(seconds(lambda m=model: m(inputs[m], level)))  # type: ignore[misc]
     look, theirs = (statistics.median(looks[m]) for m in (small, large))
     many = small.prior(BATCH, generator)
-    plan = Plan(STEPS, "ddpm")
+    plan = Plan(STEPS)
     one = statistics.median(
         seconds(lambda: small.decode(inputs[small], generator, plan=plan)) for _ in range(repeats)
     )

@@ -30,6 +30,13 @@ WEAK = {
         TASTE,
         PRIOR,
     ),
+    "OnsetRoll": (
+        GRID,
+        "Two parts, pitches 24 to 107, no dynamics: new notes have their part's mean velocity.",
+        "Melodies leap too often and rest too seldom; harmony and accompaniment are its strength.",
+        "Without chords it wanders: tell them, or let them be heard in the file.",
+        TASTE,
+    ),
 }
 
 

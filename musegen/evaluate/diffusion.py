@@ -44,7 +44,7 @@ def measure(
     n: int = 500,
     seed: int = 0,
     steps: int = 25,
-    sampler: str = "ddpm",
+    sampler: str = "ddim",
     curve: Sequence[int] = (4, 8, 12, 25, 50, 100),
     report: Callable[[str], None] = lambda text: None,
     **_: Any,

@@ -48,7 +48,7 @@ class Drawing:
     """
 
     steps: int = 25
-    sampler: str = "ddpm"
+    sampler: str = "ddim"
     eta: float = 0.0
     guidance: float = 1.0
     resample: int = 2

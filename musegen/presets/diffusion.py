@@ -58,7 +58,7 @@ def piano_8bar() -> Preset:
         OnsetRoll("duo", bars=8, low=24, high=107),
         Diffusion(schedule, "x0", error="entropy", spread=True, unguided=0.2),
         Training(
-            4_400,
+            4_100,
             32,
             lr=1e-3,
             lr_final=2e-5,
@@ -66,7 +66,7 @@ def piano_8bar() -> Preset:
             warmup=150,
             betas=(0.9, 0.99),
             weight_decay=0.01,
-            ema=0.998,
+            ema=0.99,
             transpose=6,
             chords=True,
         ),
