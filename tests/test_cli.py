@@ -312,7 +312,7 @@ def test_a_verb_takes_a_model_that_has_it(cli, tmp_path: Path) -> None:
     longer = midi.read(tmp_path / "longer.mid")
     assert longer.recipe["verb"] == "continue"
     assert longer.end > midi.read(tune).end
-    done = cli("accompany", tune, "-o", tmp_path)
+    done = cli("accompany", tune, "--model", "melody-2bar", "-o", tmp_path)
     assert done.code == 4
     assert "melody-2bar cannot accompany" in done.err
 
