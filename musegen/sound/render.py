@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import os
 import shutil
@@ -33,7 +34,7 @@ FLUID_RATE = 44_100
 
 
 def find_font(given: str | None = None) -> Path | None:
-    """A soundfont: the given one, that of MUSEGEN_SOUNDFONT, or one that the system has.
+    """A soundfont: the given one, that of MUSEGEN_SOUNDFONT, or one that is there.
 
     Raises:
         MusegenError: the given one is not there.
@@ -43,7 +44,11 @@ def find_font(given: str | None = None) -> Path | None:
         if not Path(asked).is_file():
             raise MusegenError(f"{asked}: no such soundfont; give an .sf2 or .sf3 file")
         return Path(asked)
-    return next((Path(font) for font in FONTS if Path(font).is_file()), None)
+    fonts = [Path(font) for font in FONTS]
+    package = importlib.util.find_spec("pretty_midi")  # which brings a small one
+    if package is not None and package.origin:
+        fonts.append(Path(package.origin).with_name("TimGM6mb.sf2"))
+    return next((font for font in fonts if font.is_file()), None)
 
 
 def render(
