@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 Runs: TypeAlias = tuple[tuple[int, int], ...]  # (step, count), one run after the other, from 0
 HEAD = 32  # units of a head of MusicVAE's attention
+LEAST = 1 / 127  # velocity of a hit of GrooVAE
 SPREAD = 0.5  # of its prior's posteriors; better than 1 on validation songs (docs/results.md)
 
 
@@ -123,3 +124,37 @@ class CRNNGANConfig:
     bar: int = 1536
     condition: Literal["none", "beats", "rhythm"] = "none"
     cues: int = 36
+
+
+@dataclass(frozen=True)
+class GrooVAEConfig:
+    """Sizes of a GrooVAE.
+
+    Attributes:
+        classes: kinds of hits.
+        steps: length of a sequence.
+        latent: size of z.
+        encoder: units of the encoder LSTM, per direction.
+        decoder: units of each layer of the decoder LSTM.
+        reads: what the encoder sees: "hits", "tap" or the whole "groove".
+        control: what the decoder is shown of each step: "hits", "tap" or nothing ("").
+        ahead: further steps of which it is shown that.
+        bar: steps of a bar, whose place is told; 0 to tell nothing.
+        dropout: share of the outputs of each LSTM that is dropped in training.
+    """
+
+    classes: int = 9
+    steps: int = 32
+    latent: int = 256
+    encoder: int = 512
+    decoder: tuple[int, ...] = (256, 256)
+    reads: Literal["hits", "tap", "groove"] = "hits"
+    control: Literal["", "hits", "tap"] = ""
+    ahead: int = 0
+    bar: int = 0
+    dropout: float = 0.7
+
+    @property
+    def source(self) -> str:
+        """What it plays from when it makes music: "hits" or "tap"."""
+        return self.control or self.reads

@@ -28,8 +28,8 @@ representations interop segment attributes metrics metrics.rolls metrics.ngram m
 corpora.containers corpora.grid corpora.readers corpora.catalogue corpora
 prepare.windows prepare.shards prepare.workers prepare.cluster prepare.split prepare.tables prepare
 dataset prepare.leakage
-schedules sizes runtime.parts runtime.musicvae runtime.crnngan runtime sampling samplers layers
-models.voice models.crnngan_events models.crnngan models.musicvae
+schedules sizes runtime.parts runtime.musicvae runtime.crnngan runtime.groovae runtime
+sampling samplers layers models.voice models.crnngan_events models.crnngan models.musicvae
 models.patches models.musegan_critic models.musegan_bars models.musegan_keys models.musegan
 models.unet models.diffusion models.groovae models
 objectives objectives.variational objectives.players objectives.adversarial objectives.recurrent

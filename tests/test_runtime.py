@@ -20,9 +20,10 @@ from musegen import pretrained, runtime
 from musegen.errors import ModelError
 from musegen.models.crnngan import CRNNGAN
 from musegen.models.crnngan_events import choose
+from musegen.models.groovae import GrooVAE
 from musegen.runtime import Draws
 from musegen.runtime.parts import at_places, gelu
-from musegen.sizes import CRNNGANConfig
+from musegen.sizes import CRNNGANConfig, GrooVAEConfig
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 FAMILIES = {
@@ -183,6 +184,37 @@ def test_events_of_every_build_are_the_numbers_of_torch(
     x = same_cells(theirs, ours, z, **told)
     if more.get("condition") != "rhythm":
         same_cells(theirs, ours, z, start=torch.from_numpy(x[:, :7]), temperature=0.0, **told)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"reads": "hits", "bar": 16},
+        {"reads": "tap", "decoder": (20, 12)},
+        {"reads": "groove", "control": "hits", "ahead": 2},
+        {"reads": "groove", "control": "tap"},
+    ],
+)
+def test_grooves_of_every_build_are_the_numbers_of_torch(more: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    sizes = GrooVAEConfig(**({"latent": 16, "encoder": 12, "decoder": (16,)} | more))
+    theirs = GrooVAE(sizes).eval().requires_grad_(False)
+    for p in theirs.parameters():
+        torch.nn.init.normal_(p, std=0.3)
+    ours = runtime.of(theirs)
+    hits = (torch.rand(3, 32, 9) < 0.3).float()
+    x = torch.cat([hits, hits * torch.rand(hits.shape), hits * (torch.rand(hits.shape) - 0.5)], -1)
+    for mine, torchs in zip(ours.encode(x.numpy()), theirs.encode(x), strict=True):
+        np.testing.assert_allclose(mine, torchs, **CLOSE)
+    generator, draws = chance(4)
+    z = theirs.prior(3, generator)
+    np.testing.assert_allclose(ours.prior(3, draws), z, **CLOSE)
+    for temperature, given in ((1.0, x), (0.7, None), (0.0, x)):
+        made = theirs.decode(z, generator, temperature, given=given)
+        heard = None if given is None else given.numpy()
+        mine = ours.decode(z.numpy(), draws, temperature, given=heard)
+        np.testing.assert_allclose(mine, made, **CLOSE)
+        assert made[..., :9].sum() > 20
 
 
 # loading

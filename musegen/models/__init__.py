@@ -6,10 +6,10 @@ from typing import Any, NamedTuple, TypeAlias
 
 from musegen.models.crnngan import CRNNGAN
 from musegen.models.diffusion import Denoiser, DiffusionConfig
-from musegen.models.groovae import GrooVAE, GrooVAEConfig
+from musegen.models.groovae import GrooVAE
 from musegen.models.musegan import MuseGAN, MuseGANConfig
 from musegen.models.musicvae import MusicVAE
-from musegen.sizes import CRNNGANConfig, MusicVAEConfig
+from musegen.sizes import CRNNGANConfig, GrooVAEConfig, MusicVAEConfig
 
 
 class Family(NamedTuple):

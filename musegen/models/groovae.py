@@ -20,50 +20,12 @@ Deviations, each behind a field of the config or of `GrooveELBO`:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from einops import repeat
 from torch import Tensor, nn
 
-Reads = Literal["hits", "tap", "groove"]
-LEAST = 1 / 127  # velocity of a hit
-
-
-@dataclass(frozen=True)
-class GrooVAEConfig:
-    """Sizes of a GrooVAE.
-
-    Attributes:
-        classes: kinds of hits.
-        steps: length of a sequence.
-        latent: size of z.
-        encoder: units of the encoder LSTM, per direction.
-        decoder: units of each layer of the decoder LSTM.
-        reads: what the encoder sees: "hits", "tap" or the whole "groove".
-        control: what the decoder is shown of each step: "hits", "tap" or nothing ("").
-        ahead: further steps of which it is shown that.
-        bar: steps of a bar, whose place is told; 0 to tell nothing.
-        dropout: share of the outputs of each LSTM that is dropped in training.
-    """
-
-    classes: int = 9
-    steps: int = 32
-    latent: int = 256
-    encoder: int = 512
-    decoder: tuple[int, ...] = (256, 256)
-    reads: Reads = "hits"
-    control: Literal["", "hits", "tap"] = ""
-    ahead: int = 0
-    bar: int = 0
-    dropout: float = 0.7
-
-    @property
-    def source(self) -> str:
-        """What it plays from when it makes music: "hits" or "tap"."""
-        return self.control or self.reads
+from musegen.sizes import LEAST, GrooVAEConfig
 
 
 def shown(x: Tensor, what: str) -> Tensor:

@@ -7,15 +7,16 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from musegen import runtime
 from musegen.errors import InputError, NothingGeneratedError
 from musegen.melody import Say
 from musegen.pipeline.base import Pipeline
 from musegen.pretrained import Bundle
 from musegen.representations.drums import KITS
 from musegen.representations.events import STEPS_PER_QUARTER
+from musegen.runtime import Draws
 from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Notes, Score, Track
 from musegen.segment import bar_runs, pick_melody
 
@@ -38,7 +39,7 @@ class GroovePipeline(Pipeline):
 
     def __init__(self, bundle: Bundle) -> None:
         super().__init__(bundle)
-        self.model, self.representation = bundle.model, bundle.representation
+        self.model, self.representation = runtime.of(bundle.model), bundle.representation
 
     @classmethod
     def can(cls, config: Any) -> tuple[str, ...]:
@@ -93,15 +94,15 @@ class GroovePipeline(Pipeline):
         others = sum(len(score.tracks[i]) for i in chosen) - count
         if others:
             say(f"{name}: {others} notes outside bars of four quarters stay as they are")
-        generator = torch.Generator().manual_seed(seed)
+        draws = Draws(seed)
         recipe = self._recipe("groove", seed, temperature=temperature, inputs=[name])
         recipe |= {"amount": amount, "timing": timing} | ({"track": track} if track else {})
         made = []
         for k in range(n):
-            z = temperature * self.model.prior(1, generator)
+            z = temperature * self.model.prior(1, draws)
             tracks = list(score.tracks)
             for i, places in placed.items():
-                played = self._play(places, len(windows), z, generator, temperature)
+                played = self._play(places, len(windows), z, draws, temperature)
                 tracks[i] = _played(tracks[i], places, played, score.ppq, amount, timing, score.end)
             made.append(replace(score, tracks=tuple(tracks), recipe=recipe | {"index": k}))
         return made
@@ -143,16 +144,16 @@ class GroovePipeline(Pipeline):
         k, steps = self.model.config.classes, self.representation.steps
         x = np.zeros((len(windows), steps, 3, k), np.float32)
         x[places.window, places.step, 0, 0] = 1  # a tap; which drum does not matter
-        heard = torch.from_numpy(x.reshape(len(windows), steps, 3 * k))
+        heard = x.reshape(len(windows), steps, 3 * k)
         mean, std = self.model.encode(heard)
-        generator = torch.Generator().manual_seed(seed)
+        draws = Draws(seed)
         recipe = self._recipe("drumify", seed, temperature=temperature, inputs=[name])
         recipe |= {"track": track} if track else {}
         made = []
         for i in range(n):
-            noise = torch.randn(1, mean.shape[1], generator=generator)  # one hand throughout
+            noise = draws.normal(1, mean.shape[1])  # one hand throughout
             z = mean + temperature * std * noise
-            y = self.model.decode(z, generator, temperature, given=heard)
+            y = self.model.decode(z, draws, temperature, given=heard)
             part = Track(self._drums(y, windows, score.ppq), is_drum=True, name="Drums")
             tracks = (part,) if alone else (*score.tracks, part)
             length = max(score.end, part.end)
@@ -230,25 +231,25 @@ class GroovePipeline(Pipeline):
         self,
         places: _Places,
         n: int,
-        z: torch.Tensor,
-        generator: torch.Generator,
+        z: NDArray[np.float32],
+        draws: Draws,
         temperature: float,
     ) -> NDArray[np.float32]:
         """Velocities and offsets [notes, 2] of the notes at places in `n` windows."""
         k, steps = self.model.config.classes, self.representation.steps
         x = np.zeros((n, steps, 3, k), np.float32)
         x[places.window, places.step, 0, places.kind] = 1
-        score = torch.from_numpy(x.reshape(n, steps, 3 * k))
+        score = x.reshape(n, steps, 3 * k)
         if not self.model.config.control:  # z tells the score
             mean, std = self.model.encode(score)
             z = mean + std * z
-        y = self.model.decode(z.expand(n, -1), generator, temperature, given=score)
-        cells = y.numpy().reshape(n, steps, 3, k)[places.window, places.step, 1:, places.kind]
+        y = self.model.decode(np.broadcast_to(z, (n, z.shape[1])), draws, temperature, given=score)
+        cells = y.reshape(n, steps, 3, k)[places.window, places.step, 1:, places.kind]
         return np.asarray(cells)
 
-    def _drums(self, y: torch.Tensor, windows: NDArray[np.int64], ppq: int) -> Notes:
+    def _drums(self, y: NDArray[np.float32], windows: NDArray[np.int64], ppq: int) -> Notes:
         """The hits of windows [n, steps, 3k] as notes in ticks, a step long or up to the next."""
-        hits, loud, late = np.moveaxis(y.unflatten(-1, (3, -1)).numpy(), 2, 0)
+        hits, loud, late = np.moveaxis(y.reshape(*y.shape[:2], 3, -1), 2, 0)
         window, step, kind = np.nonzero(hits > 0.5)
         at = (window, step, kind)
         ticks = ppq / STEPS_PER_QUARTER

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from musegen.models.groovae import GrooVAEConfig
 from musegen.objectives.groove import GrooveELBO
 from musegen.presets.base import Named, Preset, Rules, Training
 from musegen.representations.drums import KITS
 from musegen.representations.groove import Groove
+from musegen.sizes import GrooVAEConfig
 
 
 def _published(about: str, **fields: object) -> Preset:

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from musegen.runtime.crnngan import CRNNGAN
+from musegen.runtime.groovae import GrooVAE
 from musegen.runtime.musicvae import MusicVAE
 from musegen.runtime.parts import Draws, Weights, slerp
-from musegen.sizes import CRNNGANConfig, MusicVAEConfig
+from musegen.sizes import CRNNGANConfig, GrooVAEConfig, MusicVAEConfig
 
 __all__ = ["NETWORKS", "Draws", "Family", "build", "of", "slerp"]
 
@@ -28,6 +29,7 @@ class Family(NamedTuple):
 NETWORKS: dict[str, Family] = {
     "musicvae": Family(MusicVAE, MusicVAEConfig),
     "crnngan": Family(CRNNGAN, CRNNGANConfig),
+    "groovae": Family(GrooVAE, GrooVAEConfig),
 }
 
 
