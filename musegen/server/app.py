@@ -183,6 +183,8 @@ class Server:
             data = await asyncio.wait_for(_body(request), SLOW)
         except asyncio.TimeoutError:
             return error(408, "TimeoutError", f"the request took over {SLOW:g} seconds to come")
+        except ClientDisconnect:  # nobody hears this
+            return error(400, "ClientDisconnect", "the client went away")
         if data is None:
             limit = f"a request may have {MAX_BODY >> 20} MB"
             return error(413, "TooLarge", limit)
@@ -231,13 +233,10 @@ async def _body(request: Request) -> bytes | None:
     if told.isdecimal() and int(told) > MAX_BODY:
         return None
     data = bytearray()
-    try:
-        async for part in request.stream():
-            data += part
-            if len(data) > MAX_BODY:
-                return None
-    except ClientDisconnect:
-        raise ValueError("the client went away") from None
+    async for part in request.stream():
+        data += part
+        if len(data) > MAX_BODY:
+            return None
     return bytes(data)
 
 

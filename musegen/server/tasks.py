@@ -25,8 +25,8 @@ class Option:
     """What an option takes.
 
     Attributes:
-        kind: "integer", "number", "text", "list" (of texts, numbers or null) or "table" (texts to
-            numbers); "or" between those that will do.
+        kind: "integer", "number", "boolean", "text", "list" (of texts, numbers or null) or "table"
+            (texts to numbers); "or" between those that will do.
         words: what it does.
         low: the least number.
         high: the greatest number, or the longest text or list.
@@ -48,6 +48,8 @@ class Option:
                 return int(self._within(name, value))
             if kind == "number" and isinstance(value, (int, float)) and not isinstance(value, bool):
                 return self._within(name, float(value))
+            if kind == "boolean" and isinstance(value, bool):
+                return value
             if kind == "text" and isinstance(value, str) and len(value) <= self.high:
                 return value
             if kind == "list" and isinstance(value, list) and len(value) <= 32 and _plain(value):
@@ -86,6 +88,8 @@ OPTIONS = {
     "size": Option("integer", "rows of a grid", 2, 12),
     "amount": Option("number", "of a variation: 0 is the same, 1 something else", 0, 1),
     "attributes": Option("table", "more or less of what a variation can have"),
+    "timing": Option("number", "of a groove's timing; 0 leaves onsets where they are", 0, 1),
+    "alone": Option("boolean", "of drumify: the drums without the music"),
     "weight": Option("number", "of a blend: 0 is the first piece, 1 the second", 0, 1),
     "track": Option("text or integer", "which track, by name or number from 1", 0, 1000),
     "tracks": Option("list", "which track of each piece"),
