@@ -2,6 +2,7 @@
 
     python benchmarks/cold.py            # all rows
     python benchmarks/cold.py --rounds 3
+    OMP_NUM_THREADS=1 python benchmarks/cold.py --networks
 
 Wall time depends on what else runs on the machine; processor time (user and system) much less.
 """
@@ -63,10 +64,38 @@ def measured(command: list[str], environment: dict[str, str], rounds: int) -> st
     )
 
 
+def networks() -> None:
+    """Processor time of drawing n pieces, network and chance alone, the least of three."""
+    import torch
+
+    from musegen import pretrained
+    from musegen.runtime import Draws
+
+    torch.set_num_threads(1)
+    print("| model | pieces | torch, ms | NumPy, ms |")
+    print("|---|---|---|---|")
+    for name in ("melody-2bar", "drums-2bar", "melody-16bar"):
+        theirs, ours = pretrained.load(name).model, pretrained.playable(name).model
+        for n in (1, 16, 128):
+            times: list[list[float]] = [[], []]
+            for _ in range(3):
+                both = ((theirs, torch.Generator().manual_seed(1)), (ours, Draws(1)))
+                for (network, chance), taken in zip(both, times, strict=True):
+                    start = time.process_time()
+                    network.decode(network.prior(n, chance), chance)
+                    taken.append(1000 * (time.process_time() - start))
+            print(f"| {name} | {n} | {min(times[0]):.0f} | {min(times[1]):.0f} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=7)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--networks", action="store_true", help="only how fast they draw")
+    arguments = parser.parse_args()
+    rounds = arguments.rounds
+    if arguments.networks:
+        networks()
+        return
     with tempfile.TemporaryDirectory() as folder:
         environment = installed(folder)
         verb = [sys.executable, "-m", "musegen"]

@@ -30,6 +30,7 @@ FAMILIES = {
     name: pretrained.read_config(pretrained.locate(name))["family"] for name in pretrained.names()
 }
 VAES = [name for name, family in FAMILIES.items() if family == "musicvae"]
+GROOVES = [name for name, family in FAMILIES.items() if family == "groovae"]
 EVENTS = [name for name, family in FAMILIES.items() if family == "crnngan"]
 
 
@@ -115,6 +116,22 @@ def test_shipped_events_are_the_numbers_of_torch(name: str) -> None:
     same_cells(theirs, ours, z[:, :20], start=torch.from_numpy(first[:, :9]))
     short = same_cells(theirs, ours, z, until=600.0)
     assert short.shape[1] < 40
+
+
+@pytest.mark.parametrize("name", GROOVES)
+def test_shipped_grooves_are_the_numbers_of_torch(name: str) -> None:
+    theirs, ours = both(name)
+    generator, draws = chance(6)
+    k = theirs.config.classes
+    hits = (torch.rand(2, theirs.config.steps, k, generator=generator) < 0.2).float()
+    x = torch.cat([hits, hits * 0.5, hits * 0.0], -1)
+    draws.uniform(*hits.shape)
+    for mine, torchs in zip(ours.encode(x.numpy()), theirs.encode(x), strict=True):
+        np.testing.assert_allclose(mine, torchs, **CLOSE)
+    z = theirs.prior(2, generator)
+    np.testing.assert_allclose(ours.prior(2, draws), z, **CLOSE)
+    made = theirs.decode(z, generator, given=x)
+    np.testing.assert_allclose(ours.decode(z.numpy(), draws, given=x.numpy()), made, **CLOSE)
 
 
 def same_cells(theirs: CRNNGAN, ours: Any, z: torch.Tensor, **options: Any) -> np.ndarray:
