@@ -104,6 +104,9 @@ def test_presets_make_rolls_of_their_representation(name: str) -> None:
         "model.density=[0.1,0.2]",
         "model.reader=0",
         "objective.recall=0.0",
+        "objective.strangers=2",
+        "model.apart=1.5",
+        "model.memory=0",
         "representation.velocities=true",
     ],
 )
@@ -225,19 +228,24 @@ def test_threshold_temperature_and_seed() -> None:
 
 
 def test_latents_are_drawn_where_they_are_read() -> None:
-    net, x = model().train(), music(n=64)
+    net, x = model(replace(TINY, memory=400)).train(), music(n=64)
     with torch.no_grad():
         net.reader.score.bias[0, 0, 3] = 2.5
-        for i in range(1500):
-            net.recall(x[:8] if i % 2 else x[-8:], None, noise(i))
+        for i in range(60):
+            net.recall(x[i % 2 :: 2], None, noise(i))
         mean, std = net.read(x)
-    drawn = net.prior(4000, noise())
-    torch.testing.assert_close(drawn.mean(0), mean.mean(0), atol=0.15, rtol=0)
     expected = (mean.var(0) + std.square().mean(0)).sqrt()
-    assert float((drawn.std(0) / expected - 1).abs().mean()) < 0.15
-    before = net.center.clone()
+    for apart in (0.0, 0.6, 1.0):  # all have the mean and the spread of what was read
+        net.config = replace(net.config, apart=apart)
+        drawn = net.prior(4000, noise())
+        torch.testing.assert_close(drawn.mean(0), mean.mean(0), atol=0.2, rtol=0)
+        assert float((drawn.std(0) / expected - 1).abs().mean()) < 0.15
+        far = (drawn[:50, None] - net.memory).norm(dim=2)
+        nearest = far.min(1).values.mean()
+        assert (nearest < 1e-3) == (apart == 0)
+    before = net.memory.clone()
     net.eval().recall(x, None, noise())
-    assert torch.equal(net.center, before)
+    assert torch.equal(net.memory, before)
 
 
 def test_truncated_latents_stay_within_and_keep_their_shape() -> None:
@@ -344,6 +352,10 @@ FLAGS = {
     "separate": (replace(TINY, critic=replace(TINY.critic, separate=True)), PENALTY),
     "bars alone": (replace(TINY, critic=replace(TINY.critic, phrase=())), PENALTY),
     "r1": (TINY, Adversarial("non-saturating", "r1", n_critic=1, interval=2)),
+    "strangers": (
+        replace(TINY, given="any", harmony=6, home=True),
+        replace(PENALTY, strangers=0.5),
+    ),
     "recall": (TINY, Adversarial("hinge", "r1", n_critic=1, recall=0.01)),
 }
 

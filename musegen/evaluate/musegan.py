@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from musegen import plot
@@ -31,6 +32,7 @@ COMPARED = ("EB", "UPC", "QN", "DP", "TD")
 # Mean distance of the jamming model from the training data, from Dong et al. 2018, Tables 1 and 2.
 PAPER = {"EB": 0.029, "UPC": 0.59, "QN": 0.24, "DP": 0.046, "TD": 0.03}
 SEEDS = 16  # phrases in the picture
+CUTS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 NEAR = 0.8  # intersection over union from which a phrase counts as copied
 
 
@@ -120,9 +122,11 @@ def evaluate(
         for mode, found in statistics.items()
     }
     report("comparing with training phrases")
-    seen = _spread(training, len(training))
+    seen = _at_home(pipeline, _spread(training, len(training)))  # a copy in another key is one
     variety = {
-        name: _variety(x[:, :k], seen[:, :k]) for name, x in rows.items() if name != "training"
+        name: _variety(_at_home(pipeline, x)[:, :k], seen[:, :k])
+        for name, x in rows.items()
+        if name != "training"
     }
     ground = features(rows["training"], roll)
     coverage = {
@@ -133,6 +137,44 @@ def evaluate(
     return Evaluation(
         statistics, distances, variety, coverage, agreement, roll.trackset.names[which]
     )
+
+
+def thresholds(
+    bundle: Bundle, training: Windows, *, n: int = 256, seed: int = 0, given: bool = False
+) -> dict[str, float]:
+    """The threshold of each track, of CUTS, with which its empty bars, sounding cells and pitch
+    classes to a bar come nearest to those of training music: what a bundle keeps as `thresholds`,
+    or, with one track of each phrase `given`, as `thresholds_given`.
+    """
+    roll: Pianoroll = bundle.representation
+    k, pipeline = len(roll.trackset), MuseGANPipeline(bundle)
+    real = _spread(replace(training, representation=roll), n)
+    made, told = np.ones((len(real), k), bool), None
+    if given:
+        luck = np.random.default_rng(seed).random((len(real), k)) + real[:, :k].any((2, 3))
+        made = luck.argmax(1)[:, None] != np.arange(k)
+        known = np.tile(~made, (1, real.shape[1] // k))[:, :, None, None]
+        told = np.where(known, real.astype(np.int8), np.int8(-1))
+
+    fold = np.eye(12, dtype=np.float32)[np.arange(real.shape[-1]) % 12]
+
+    def counted(x: Roll) -> Values:
+        bars = x[:, :k].reshape(len(x), k, roll.bars, -1, x.shape[-1])
+        plays, classes = bars.any((3, 4)).sum(2), (bars.any(3) @ fold > 0).sum((2, 3))
+        empty, cells, many = (
+            (v * made).sum(0) / np.maximum((d * made).sum(0), 1)
+            for v, d in ((1 - plays / roll.bars, 1), (x[:, :k].mean((2, 3)), 1), (classes, plays))
+        )
+        return np.stack([10 * empty, np.log(cells + 1e-5), many])
+
+    goal = counted(real)
+    costs = []
+    for cut in CUTS:
+        found = counted(pipeline.rolls(len(real), seed=seed, threshold=cut, given=told))
+        costs.append(np.abs(found - goal).sum(0))
+    best = np.argmin(costs, axis=0)
+    names = (name.lower() for name in roll.trackset.names)
+    return {name: CUTS[i] for name, i in zip(names, best.tolist(), strict=True)}
 
 
 def agree(x: Roll, roll: Pianoroll, which: int) -> dict[str, float]:
@@ -294,6 +336,13 @@ def _spread(windows: Windows, n: int) -> Roll:
     return np.concatenate([x for x, _ in windows.chunks(256, n)])
 
 
+def _at_home(pipeline: MuseGANPipeline, x: Roll) -> Roll:
+    """Rolls in the key in which the model has learned them."""
+    rolls = torch.from_numpy(x)
+    moved: Roll = pipeline.model.moved(rolls, pipeline.model.home(rolls)).numpy()
+    return moved
+
+
 def _bars(x: Roll, roll: Pianoroll, mode: str) -> BarStatistics:
     k, drums = len(roll.trackset), roll.trackset.drums
     onsets = x[:, k:] if roll.onsets else None
@@ -339,6 +388,3 @@ def _part(roll: Pianoroll, x: Roll, given: str) -> int:
     plays = x[:, : len(names)].any((2, 3)).mean(0)
     plays[roll.trackset.drums] = 0
     return int(plays.argmax())
-
-
-__all__ = ["Evaluation", "agree", "evaluate", "features", "measure", "overlaps", "told_apart"]

@@ -31,6 +31,7 @@ silent at once; tracks are given at random, so that one network accompanies any.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -39,11 +40,11 @@ from torch import Tensor, nn
 
 from musegen.models.musegan_bars import BarGenerator, Encoder, MuseGANConfig, Refiner, Temporal
 from musegen.models.musegan_critic import Critic
+from musegen.models.musegan_keys import Harmony, homeward, transposed
 from musegen.models.patches import merged, nats, neurons
 
 __all__ = ["MuseGAN", "MuseGANConfig"]
 
-MEMORY = 0.002  # share of a batch in the Gaussian of all latents that are read
 FURTHEST = 4.0  # from the middle that a value of a latent is read, in standard deviations
 
 
@@ -64,38 +65,45 @@ class MuseGAN(nn.Module):
                 self.temporals = Temporal(c.tracks, own_moving, c)
         self.encode = Encoder(c) if c.given != "none" else None
         self.bar = BarGenerator(c)
+        size = (c.bars, c.beats, c.beat, c.pitches)
+        if c.given != "none" and c.harmony:
+            groups, sizes = 1 if c.composition == "composer" else c.tracks, (c.planes, c.tracks)
+            self.harmony = Harmony(c.harmony, c.latent, groups, (*sizes, *size), c.drums)
         if c.refine != "none":
             self.refiner = Refiner(c)
-        size = (c.bars, c.beats, c.beat, c.pitches)
         if c.reader:
             reading = replace(
                 c.critic, separate=False, bar=c.reader, phrase=(c.reader, c.bars), own=True
             )
             values = 2 * len(self.moving())
             self.reader = Critic(reading, c.tracks, c.planes, size, values)
-            self.register_buffer("center", torch.zeros(values // 2))
-            self.register_buffer("scatter", torch.eye(values // 2))
+            self.register_buffer("memory", torch.randn(c.memory, values // 2))
             with torch.no_grad():  # latents start near the prior
                 self.reader.score.weight.mul_(0.1)
                 self.reader.score.bias[..., values // 2 :] = 0.5
         self.judge = Critic(c.critic, c.tracks, c.planes, size)
 
-    center: Tensor
-    scatter: Tensor
+    memory: Tensor
 
     def prior(self, n: int, generator: torch.Generator) -> Tensor:
         """Latents [n, z]: shared, own, shared time-dependent, own time-dependent ones.
 
-        Where latents are read from music, from the Gaussian of those that were read in training
-        (Ghosh et al. 2020): they fill only a part of N(0, I), and elsewhere is no music.
+        Where latents are read from music, from those that were read in training (Ghosh et al.
+        2020): they fill only a part of N(0, I), and elsewhere is no music. A smoothed bootstrap
+        with the mean and covariance of those that are remembered (Silverman and Young 1987): from
+        one of them, `apart` of the way to one of their Gaussian.
         """
         c = self.config
         shared, own, shared_moving, own_moving = c.parts
         size = shared + shared_moving + c.tracks * (own + own_moving)
-        noise = torch.randn(n, size, generator=generator, device=generator.device)
         if c.reader:
-            root = torch.linalg.cholesky(self.scatter + 1e-3 * torch.eye(size).to(self.scatter))
-            return self.center + noise.to(root) @ root.T
+            row = torch.randint(c.memory, (n,), generator=generator, device=generator.device)
+            noise = torch.randn(n, c.memory, generator=generator, device=generator.device)
+            center = self.memory.mean(0)
+            kept = self.memory - center
+            away = noise.to(kept) @ kept / math.sqrt(c.memory)
+            return center + c.apart * away + math.sqrt(1 - c.apart**2) * kept[row.to(kept.device)]
+        noise = torch.randn(n, size, generator=generator, device=generator.device)
         if c.truncate:  # by the inverse of the distribution: one draw for each number
             edge = torch.special.ndtr(torch.tensor(-c.truncate, device=noise.device))
             noise = torch.special.ndtri(edge + (1 - 2 * edge) * torch.special.ndtr(noise))
@@ -132,7 +140,10 @@ class MuseGAN(nn.Module):
         maps = None
         if self.encode is not None and given is not None:
             maps = self.encode(given.to(z))
-        out: Tensor = self.bar(self.latents(z), maps)
+        latents = self.latents(z)
+        out: Tensor = self.bar(latents, maps)
+        if given is not None and hasattr(self, "harmony"):
+            out = out + self.harmony(given, latents)
         if c.refine != "none":
             out = self.refiner(torch.sigmoid(out))
         return out
@@ -225,9 +236,15 @@ class MuseGAN(nn.Module):
         z = mean + std * noise
         if self.training:
             with torch.no_grad():
-                self.center.lerp_(z.mean(0), MEMORY)
-                away = z - self.center
-                self.scatter.lerp_(away.T @ away / len(z), MEMORY)
+                row = torch.randint(len(self.memory), (len(z),), generator=generator)
+                self.memory[row.to(z.device)] = z
+        if given is not None:
+            # What is read tells of all tracks, and nothing would be learned of what is given. So a
+            # part of it, from none to all, is replaced by chance.
+            share = torch.rand(len(z), 1, generator=generator, device=generator.device).to(z)
+            center, other = self.memory.mean(0), self.prior(len(z), generator)
+            chance = (1 - share.square()).sqrt() * (other - center)
+            z = center + share * (z - center) + chance
         logits = self.logits(z, given).flatten(1, 2)
         logits = logits * 2 if self.config.output == "tanh" else logits
         truth = x.bool()
@@ -261,17 +278,38 @@ class MuseGAN(nn.Module):
         known = known.expand(len(x), k).repeat(1, c.planes)[:, :, None, None]
         return torch.where(known, x.to(torch.int8), -torch.ones_like(x, dtype=torch.int8))
 
+    def home(self, x: Tensor, given: Tensor | None = None) -> Tensor:
+        """Semitones [b] by which rolls x come to C major or A minor, by the given tracks where they
+        have pitches, as in `accompany`; 0 for all without `home`.
+        """
+        c, k = self.config, self.config.tracks
+        if not c.home:
+            return torch.zeros(len(x), dtype=torch.long, device=x.device)
+        pitched = [i for i in range(k) if i != c.drums]
+        if given is None:
+            return homeward(x[:, pitched])
+        told = given[:, pitched].clamp(min=0)
+        some = told.flatten(1).any(1).view(-1, 1, 1, 1)
+        return homeward(torch.where(some, told, x[:, pitched]))
+
+    def moved(self, x: Tensor, by: Tensor) -> Tensor:
+        """Rolls, or given ones with -1 where nothing is given, moved by semitones but for drums."""
+        there = transposed(x.clamp(min=0), by, self.config.drums, self.config.tracks)
+        return torch.where(x[:, :, :1, :1] < 0, x, there)
+
+    def settle(self, x: Tensor, given: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Music and what is given of it in the key in which all is learned."""
+        by = self.home(x, given)
+        return self.moved(x, by), None if given is None else self.moved(given, by)
+
     def augment(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Rolls as the critic is shown them, real and made alike (Zhao et al. 2020): each moved by
         some semitones but for its drums, and tracks taken out. Differentiable.
         """
         c, k = self.config, self.config.tracks
         if c.critic.shift:
-            by = torch.randint(2 * c.critic.shift + 1, (len(x),), generator=generator).tolist()
-            wide = nn.functional.pad(x, (c.critic.shift, c.critic.shift))
-            moved = torch.stack([w[..., s : s + c.pitches] for w, s in zip(wide, by, strict=True)])
-            drums = torch.arange(x.shape[1], device=x.device) % k == c.drums
-            x = torch.where(drums[:, None, None], x, moved)
+            by = torch.randint(2 * c.critic.shift + 1, (len(x),), generator=generator)
+            x = transposed(x, by - c.critic.shift, c.drums, k)
         if c.critic.drop:
             u = torch.rand(len(x), k, generator=generator, device=generator.device).to(x)
             x = x * (u >= c.critic.drop).to(x).repeat(1, c.planes)[:, :, None, None]

@@ -57,6 +57,11 @@ class MuseGANConfig:
         given: which tracks are given in training: "none"; "any" of them, but not all; "some",
             which is nothing for half of the batches and "any" for the others; "one"; or a number.
         encoder: width of the encoder's maps.
+        harmony: width of the network that tells what given tracks say of each pitch class, whatever
+            the key; 0 for none.
+        home: all is learned in C major and A minor, to which music is moved by what it sounds.
+        memory: how many of the latents that were read are remembered to draw from.
+        apart: how far from them is drawn, from 0 (the same ones) to 1 (their Gaussian).
         critic: sizes of the critic.
     """
 
@@ -91,6 +96,10 @@ class MuseGANConfig:
     reader: int = 0
     given: str = "none"
     encoder: int = 16
+    harmony: int = 0
+    home: bool = False
+    memory: int = 2048
+    apart: float = 0.5
     critic: CriticConfig = field(default_factory=CriticConfig)
 
     @property

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from musegen.errors import MusegenError
 from musegen.objectives import Batch, Losses, Phase
-from musegen.objectives.players import GAN, Composing, made, shown, what_is_given
+from musegen.objectives.players import GAN, Composing, asked, made, shown, strangers
 
 PATIENCE = 100  # steps without any sign of life after which a critic counts as dead
 
@@ -137,6 +137,8 @@ class Adversarial:
             decoder of an autoencoder alone (a model that reads latents; Larsen et al. 2016).
         recall: weight of that loss, per nat; afterwards it keeps samples various.
         beta: of the latents' divergence in it.
+        strangers: share of the fakes that are real music beside given tracks of other music, where
+            tracks are given.
     """
 
     loss: Literal["non-saturating", "wasserstein", "hinge", "least-squares"] = "wasserstein"
@@ -155,6 +157,7 @@ class Adversarial:
     warm: int = 0
     recall: float = 0.0
     beta: float = 1.0
+    strangers: float = 0.0
 
     def phases(self, model: nn.Module) -> list[Phase]:
         """The critic's phase at every step, then the generator's where it is due.
@@ -194,10 +197,13 @@ class Adversarial:
         Beside it: mean scores, the spread of the fakes' scores, and where there is a penalty its
         value (before the weight) and the mean slope that it saw.
         """
-        given = what_is_given(model, batch, step, generator)
+        x, given = asked(model, batch, step, generator)
         with torch.no_grad():
-            fake = shown(model, made(model, len(batch.x), given, generator), generator)
-            real = shown(model, batch.x.to(fake), generator)
+            fake = made(model, len(x), given, generator)
+            real = x.to(fake)
+            if given is not None and self.strangers:
+                fake = strangers(real, given, fake, self.strangers)
+            fake, real = shown(model, fake, generator), shown(model, real, generator)
         on_real, on_fake = _scores(model, real, given), _scores(model, fake, given)
         loss = LOSSES[self.loss].critic(on_real, on_fake)
         found = {"real": on_real.mean(), "fake": on_fake.mean()}
@@ -216,11 +222,11 @@ class Adversarial:
         self, model: GAN, batch: Batch, step: int, generator: torch.Generator
     ) -> Losses:
         """The generator's loss on as many fakes as the batch has rows; none for the critic."""
-        given = what_is_given(model, batch, step, generator)
+        x, given = asked(model, batch, step, generator)
         found: Losses = {}
         cost = torch.zeros((), device=batch.x.device)
         if self.recall and isinstance(model, Composing):
-            recalled = model.recall(batch.x, given, generator)
+            recalled = model.recall(x, given, generator)
             if recalled is not None:
                 nats, divergence = recalled
                 cost = self.recall * (nats + self.beta * divergence)
@@ -228,7 +234,7 @@ class Adversarial:
         if step < self.warm:
             return {"loss": cost} | found
         with frozen(model.critic_parameters()):
-            fake = made(model, len(batch.x), given, generator)
+            fake = made(model, len(x), given, generator)
             scores = _scores(model, shown(model, fake, generator), given)
         return {"loss": LOSSES[self.loss].generator(scores) + cost} | found
 
@@ -257,9 +263,9 @@ class Adversarial:
         the mean score of real less that of fake.
         """
         assert isinstance(model, GAN)
-        given = what_is_given(model, batch, None, generator)
-        fake = made(model, len(batch.x), given, generator)
-        real = batch.x.to(fake)
+        x, given = asked(model, batch, None, generator)
+        fake = made(model, len(x), given, generator)
+        real = x.to(fake)
         gap = _scores(model, real, given).mean() - _scores(model, fake, given).mean()
         return {"loss": energy_distance(real.flatten(1), fake.flatten(1)), "gap": gap}
 

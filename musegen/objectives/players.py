@@ -48,6 +48,10 @@ class Composing(Protocol):
         """What is given of real music x [b, ...] where a batch gives nothing itself."""
         ...
 
+    def settle(self, x: Tensor, given: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Real music, and what is given of it, as the model learns it."""
+        ...
+
     def draw(self, z: Tensor, given: Tensor | None, generator: torch.Generator) -> Tensor:
         """Like `generate`, with draws of its own."""
         ...
@@ -65,15 +69,24 @@ class Composing(Protocol):
         ...
 
 
-def what_is_given(
+def asked(
     model: object, batch: Batch, step: int | None, generator: torch.Generator
-) -> Tensor | None:
-    """What is given at a step, which the model is told."""
+) -> tuple[Tensor, Tensor | None]:
+    """Real music of a step, which the model is told, and what is given of it."""
     if not isinstance(model, Composing):
-        return batch.given
+        return batch.x, batch.given
     if step is not None:
         model.at(step)
-    return model.ask(batch.x, generator) if batch.given is None else batch.given
+    given = model.ask(batch.x, generator) if batch.given is None else batch.given
+    return model.settle(batch.x, given)
+
+
+def strangers(real: Tensor, given: Tensor, fake: Tensor, share: float) -> Tensor:
+    """Fakes of which the first `share` are real tracks beside given ones of other music, so that a
+    critic learns what goes together (Reed et al. 2016).
+    """
+    n = int(share * len(fake))
+    return torch.cat([torch.where(given < 0, real.roll(1, 0), given.to(real))[:n], fake[n:]])
 
 
 def made(model: GAN, n: int, given: Tensor | None, generator: torch.Generator) -> Tensor:

@@ -237,6 +237,7 @@ class MuseGANPipeline(Pipeline):
             [heard, np.broadcast_to(silence, (len(heard), room, heard.shape[2]))], axis=1
         ).astype(np.int8)
         out = np.zeros((n, *longer.shape), np.uint8)
+        home = self.model.home(torch.from_numpy(longer)[None].clamp(min=0))
         for w in range(windows):
             start = w * hop * bar
             window = torch.from_numpy(longer[:, start : start + size * bar])
@@ -245,7 +246,7 @@ class MuseGANPipeline(Pipeline):
             if w:
                 z = torch.where(self.model.moving(), self.model.prior(len(z), generator), z)
             given = window.expand(len(z), *window.shape)
-            x = self._decode(z, generator, temperature, threshold, given)
+            x = self._decode(z, generator, temperature, threshold, given, home)
             x = x.reshape(n, many, *x.shape[1:])
             known = overlap * bar * (w > 0)
             before = out[:, None, :, start : start + known] > 0
@@ -315,20 +316,30 @@ class MuseGANPipeline(Pipeline):
         temperature: float,
         threshold: PerTrack | None,
         given: torch.Tensor | None = None,
+        home: torch.Tensor | None = None,
     ) -> Roll:
         if temperature < 0:
             raise MusegenError("temperature must be a number from 0 up")
-        cut = torch.tensor(self._thresholds(threshold))
+        cut = torch.tensor(self._thresholds(threshold, given is not None))
         parts = []
         for i in range(0, len(z), 64):
-            told = None if given is None else given[i : i + 64]
-            parts.append(self.model.decode(z[i : i + 64], generator, told, cut, temperature))
-        x: Roll = torch.cat(parts).numpy()
-        return x
+            some, told = z[i : i + 64], None if given is None else given[i : i + 64]
+            if told is None:
+                parts.append(self.model.decode(some, generator, None, cut, temperature))
+                continue
+            # There and back again: all is learned in one key.
+            by = self.model.home(told.clamp(min=0)) if home is None else home.expand(len(told))
+            at_home = self.model.moved(told, by)
+            x = self.model.decode(some, generator, at_home, cut, temperature)
+            parts.append(self.model.kept(self.model.moved(x, -by), told))
+        made: Roll = torch.cat(parts).numpy()
+        return made
 
-    def _thresholds(self, threshold: PerTrack | None) -> list[float]:
-        """A threshold for each track."""
-        kept = self.bundle.info.get("thresholds", {})
+    def _thresholds(self, threshold: PerTrack | None, given: bool = False) -> list[float]:
+        """A threshold for each track, with others kept for music around given tracks."""
+        info = self.bundle.info
+        kept = info.get("thresholds", {})
+        kept = info.get("thresholds_given", kept) if given else kept
         values = [float(kept.get(name.lower(), 0.5)) for name in self.tracks.names]
         if isinstance(threshold, Mapping):
             for key, value in threshold.items():

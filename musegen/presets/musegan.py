@@ -94,20 +94,24 @@ def band() -> Preset:
     """The default: small enough for a CPU, with and without tracks that are given."""
     return Preset(
         "four bars of five tracks from noise or around given ones, on a CPU (the shipped bands)",
-        MuseGANConfig(density=DENSITY, reader=384, given="some", critic=CriticConfig(shift=5)),
+        MuseGANConfig(
+            density=DENSITY, reader=384, given="some", harmony=32, home=True, critic=CriticConfig()
+        ),
         BAND,
         Adversarial(
             "non-saturating",
             "r1",
-            weight=1.0,
+            weight=0.2,
+            interval=2,
             n_critic=1,
             boost_first=1,
-            warm=2000,
+            warm=2200,
             recall=0.004,
             beta=0.3,
+            strangers=0.5,
         ),
         Training(
-            12_000,
+            3_600,
             32,
             lr=2e-3,
             lr_final=2e-4,
@@ -219,6 +223,9 @@ def rules(preset: Preset) -> Rules:
             not (preset.objective.recall or preset.objective.warm) or model.reader > 0,
             "objective.recall and warm need a model.reader, such as 384",
         ),
+        (0 <= model.apart <= 1, "model.apart must be from 0 to 1"),
+        (model.memory > 0 or not model.reader, "model.memory must be at least 1"),
+        (0 <= preset.objective.strangers <= 1, "objective.strangers must be from 0 to 1"),
         (
             not preset.objective.warm or preset.objective.recall > 0,
             "objective.warm needs objective.recall above 0",
