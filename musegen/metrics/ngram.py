@@ -75,7 +75,7 @@ class NGram:
         contexts, owner = np.unique(grams // (self.vocab + 1), return_inverse=True)
         once, twice = (counts == 1).sum(), (counts == 2).sum()
         discount = float(once / (once + 2 * twice)) if once else 0.5
-        totals = np.bincount(owner, counts)
+        totals = np.bincount(owner, counts).astype(float)
         return _Order(grams, counts, contexts, totals, np.bincount(owner).astype(float), discount)
 
     def cost(self, x: Symbols) -> NDArray[np.float64]:
