@@ -19,7 +19,7 @@ class Served:
     def __init__(self, home: Path, *arguments: str) -> None:
         self.home = home
         self.environment = environment() | {"MUSEGEN_HOME": str(home)}
-        self.arguments = arguments
+        self.arguments = arguments or ("--idle", "10")  # none stays behind
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Served:

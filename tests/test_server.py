@@ -158,7 +158,8 @@ def test_it_listens_to_this_computer_alone_and_hides_its_token(server: Served) -
     assert stat.S_IMODE(address.stat().st_mode) == 0o600
     assert stat.S_IMODE(server.home.stat().st_mode) & 0o077 == 0 or os.name == "nt"
     port = server.address["port"]
-    bound = Path("/proc/net/tcp").read_text().splitlines() if os.name == "posix" else []
+    table = Path("/proc/net/tcp")
+    bound = table.read_text().splitlines() if table.exists() else []
     mine = [line.split()[1] for line in bound if f":{port:04X} " in line.split()[1] + " "]
     assert all(place.startswith("0100007F") for place in mine)
     assert server.address["token"] not in server.log()

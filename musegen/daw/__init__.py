@@ -65,7 +65,7 @@ def _reaper(folder: Path) -> dict[str, str]:
     files = {"musegen_reaper.py": _text("reaper.py"), "musegen_client.py": _text("../client.py")}
     for verb in ACTIONS:
         lines = ["import sys", f"sys.path.insert(0, {str(folder)!r})", "import musegen_reaper"]
-        files[f"musegen: {verb}.py".replace(": ", "_")] = "\n".join(
+        files[f"musegen_{verb}.py"] = "\n".join(
             [f"# musegen: {verb}", *lines, f"musegen_reaper.run({verb!r})", ""]
         )
     return files
