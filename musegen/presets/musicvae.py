@@ -206,7 +206,7 @@ def hierdec_trio_16bar() -> Preset:
 def trio_4bar_small() -> Preset:
     """Four bars of melody, bass and drums, bar by bar; for few songs and a CPU."""
     return Preset(
-        "4-bar trios of melody, bass and drums on a CPU (the shipped trio-4bar)",
+        "4-bar trios of melody, bass and drums on a CPU",
         MusicVAEConfig(
             vocab=(90, 90, 512),
             steps=64,
