@@ -16,6 +16,7 @@ from musegen.representations.events import FIRST_ONSET, LOWEST
 
 Values: TypeAlias = NDArray[np.float64]
 Symbols: TypeAlias = NDArray[np.integer]
+STRONG = 4  # steps from one strong place to the next
 _C_MAJOR = np.isin(np.arange(12), [0, 2, 4, 5, 7, 9, 11])
 
 
@@ -70,12 +71,32 @@ ATTRIBUTES: dict[str, Callable[[Symbols], Values]] = {
 }
 
 
-def vectors(z: Values, x: Symbols) -> dict[str, Values]:
-    """For each attribute how latents change with it while the others stay: least squares of z on
-    all attributes together, times what lies between the quarter of melodies that have most of it
-    and the quarter that have least.
+def chord_tones(x: Symbols, chords: Symbols) -> dict[str, float]:
+    """Shares of note-ons that are chord tones, and of those on quarters.
 
-    The paper takes the difference of the mean latents of these quarters; attributes go together
+    Args:
+        x: symbols of melodies [n, steps].
+        chords: as `Chords` has them, [n, beats, 36]; notes where there is no chord do not count.
+    """
+    beats = np.repeat(chords, x.shape[1] // chords.shape[1], axis=1)
+    window, step = np.nonzero(x >= FIRST_ONSET)
+    pitch = (x[window, step].astype(np.int64) - FIRST_ONSET + LOWEST) % 12
+    sounds = beats[window, step, 12:24].any(axis=1)
+    fits = beats[window, step, 12 + pitch] > 0
+    strong = step % STRONG == 0
+    return {
+        "chord tones": float(fits[sounds].mean()) if sounds.any() else 0.0,
+        "on quarters": float(fits[sounds & strong].mean()) if (sounds & strong).any() else 0.0,
+    }
+
+
+def vectors(z: Values, x: Symbols) -> dict[str, Values]:
+    """For each attribute the shortest way through the latent to more of it and the others as they
+    were, as far as from the quarter of melodies that have least of it to that with most.
+
+    Attributes are read from latents by least squares; the slopes of z on these readings, all
+    together, are the directions that change one reading alone and stay nearest to where latents
+    are. The paper takes the difference of the mean latents of the quarters; attributes go together
     (busy melodies are syncopated ones), and so the others would move as well.
 
     Args:
@@ -85,7 +106,9 @@ def vectors(z: Values, x: Symbols) -> dict[str, Values]:
     much = np.stack([attribute(x) for attribute in ATTRIBUTES.values()], axis=1)
     scale = np.where(much.std(0) > 0, much.std(0), 1.0)
     apart = (much - much.mean(0)) / scale
-    slopes = np.linalg.lstsq(apart, z - z.mean(0), rcond=1e-6)[0]  # [attributes, z]
+    around = z - z.mean(0)
+    read = around @ np.linalg.lstsq(around, apart, rcond=1e-6)[0]
+    slopes = np.linalg.lstsq(read, around, rcond=1e-6)[0]  # [attributes, z]
     order, quarter = np.sort(apart, axis=0), max(1, len(x) // 4)
     gap = order[-quarter:].mean(0) - order[:quarter].mean(0)
     return dict(zip(ATTRIBUTES, slopes * gap[:, None], strict=True))

@@ -24,6 +24,11 @@ WEAK = {
         PRIOR,
     ),
     "Drums": (GRID, "Nine drums, no dynamics: decoded hits all have one velocity.", TASTE, PRIOR),
+    "Groove": (
+        GRID,
+        "Of several notes of a class at once (a drum, an octave) it knows the loudest.",
+        "Onsets that its data put on a grid it hardly moves: see how often they are on it.",
+    ),
     "Trio": (
         GRID,
         "One note at a time in melody and bass, nine drums, no dynamics, no chords.",
@@ -76,6 +81,7 @@ def card(family: str, kind: str, info: Mapping[str, Any]) -> str:
     )
     figures = "\n".join(f"| {name} | {value:g} |" for name, value in info["held_out"].items())
     windows, songs = info["windows"], info["songs"]
+    use = info["verbs"][0] + (" FILE" if info["verbs"][0] in ("groove", "drumify") else "")
     about = info.get("about", f"A {family} of {kind.lower()}")
     table = "Not measured yet: `musegen evaluate PATH --data PREPARED --card`."
     if "evaluation" in info:
@@ -84,7 +90,7 @@ def card(family: str, kind: str, info: Mapping[str, Any]) -> str:
 
 {about}, preset `{info["preset"]}`, {info["steps"]} steps. It can
 {", ".join(info["verbs"])}. Load it with `musegen.load("PATH")`, or
-`musegen generate --model PATH`. The weights are MIT licensed.
+`musegen {use} --model PATH`. The weights are MIT licensed.
 
 ## Trained on
 

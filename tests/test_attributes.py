@@ -50,3 +50,22 @@ def test_vectors_point_from_little_to_much() -> None:
     z = np.stack([attribute(x) for attribute in ATTRIBUTES.values()], axis=1)
     for i, vector in enumerate(vectors(z, x).values()):
         assert vector[i] > z[:, i].std()
+
+
+def test_vectors_leave_the_other_attributes_alone() -> None:
+    """Latents that mix the attributes: each vector is a step in its own only."""
+    rng = np.random.default_rng(1)
+    x = rng.integers(0, 90, (400, 32)).astype(np.uint8)
+    x[rng.random(x.shape) < rng.random((400, 1))] = 0
+    much = np.stack([attribute(x) for attribute in ATTRIBUTES.values()], axis=1)
+    mix = rng.normal(size=(5, 12))
+    found = np.stack(list(vectors(much @ mix, x).values()))
+    back = found @ np.linalg.pinv(mix)
+    assert np.allclose(back, np.diag(np.diag(back)), atol=1e-8)
+    assert (np.diag(back) > much.std(0)).all()
+
+
+def test_an_attribute_that_never_changes_moves_nothing() -> None:
+    x = np.zeros((8, 32), np.uint8)
+    z = np.random.default_rng(0).normal(size=(8, 3))
+    assert not any(vector.any() for vector in vectors(z, x).values())

@@ -11,8 +11,8 @@ import tiny
 import torch
 
 from musegen import midi, pretrained, runtime
+from musegen.attributes import chord_tones
 from musegen.errors import ModelError, MusegenError
-from musegen.evaluate.harmony import chord_tones
 from musegen.models.musicvae import MusicVAE
 from musegen.objectives import Batch
 from musegen.objectives.variational import ELBO

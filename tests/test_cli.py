@@ -295,8 +295,10 @@ def test_every_shipped_model_does_what_it_says(cli, tmp_path: Path, name: str) -
     assert tuple(row["verbs"]) == pipeline.load(name).verbs()
     assert row["bytes"] < 25e6
     made = []
+    verb = row["verbs"][0]
+    music = [] if verb == "generate" else [SAMPLES / "oneill_swallows_tail.mid"]
     for out in ("a.mid", "b.mid"):
-        done = cli("generate", "--model", name, "--seed", 4, "-o", tmp_path / out)
+        done = cli(verb, *music, "--model", name, "--seed", 4, "-o", tmp_path / out)
         assert done.code == 0, done.err
         made.append((tmp_path / out).read_bytes())
     assert made[0] == made[1]

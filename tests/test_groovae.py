@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -11,13 +12,15 @@ import pytest
 import torch
 from tiny import INFO, SAMPLES, tune
 
-from musegen import midi, pretrained
+from musegen import dataset, midi, pretrained
 from musegen.errors import InputError, ModelError, MusegenError
+from musegen.evaluate import groovae
 from musegen.models.groovae import GrooVAE, GrooVAEConfig, shown
 from musegen.objectives import Batch
 from musegen.objectives.groove import GrooveELBO, thinned
 from musegen.pipeline import load
 from musegen.pipeline.groove import GroovePipeline
+from musegen.prepare import prepare
 from musegen.presets import check, preset
 from musegen.representations.drums import KITS
 from musegen.representations.groove import Groove
@@ -333,6 +336,63 @@ def test_models_say_what_they_cannot(folder: Path) -> None:
         _ = pipeline("player", folder).generate
 
 
+# reports
+
+
+def as_windows(x: torch.Tensor) -> np.ndarray:
+    return x.unflatten(-1, (3, -1)).numpy()
+
+
+def test_playing_as_it_was_is_perfect_and_averages_are_what_they_are() -> None:
+    real = as_windows(grooves(40))
+    same = groovae.playing(real, real)
+    assert same["velocity error"] == same["timing error"] == 0
+    assert same["r"] == pytest.approx(1)
+    assert same["r in window"] == pytest.approx(1)
+    assert same["velocity overlap"] == pytest.approx(1)
+    every = groovae.averages(real)[:, 0]
+    hit = real[:, :, 0] > 0
+    assert every == pytest.approx([real[:, :, i][hit].mean() for i in (1, 2)], rel=1e-5)
+    placed = groovae.averages(real, True)
+    here = real[:, [3, 19]][:, :, :, 4]  # the fourth sixteenth of both bars, class 4
+    count, total = here[:, :, 0].sum(), here[:, :, 1].sum()
+    assert placed[3, 0, 4] == pytest.approx((total + 8 * every[0]) / (count + 8), rel=1e-5)
+    plain = groovae.playing(real, groovae._like(real, every[:, None]))
+    assert plain["r"] == 0
+    assert plain["velocity error"] > 10
+
+
+def test_chances_of_drums_where_something_is_tapped() -> None:
+    real = np.zeros((4, 32, 3, 9))
+    real[:, ::4, 0, 0] = 1  # a kick on each quarter
+    chance = groovae.tapped(real)
+    assert chance[0, 0] == pytest.approx(1)
+    assert chance[0, 1] == 0
+    told = groovae._told(real, chance)
+    assert told[:, ::4, 0] == pytest.approx(1)
+    assert not told[:, 1::4].any()
+    assert groovae._nats(real, told) == pytest.approx(0, abs=1e-6)
+    assert groovae.drumming(real, real)["hits right"] == 1
+    half = real.copy()
+    half[:, ::8] = 0
+    assert groovae.drumming(real, half)["hits right"] == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("kind", ["player", "tapper"])
+def test_reports_stand_beside_plain_averages(folder: Path, kind: str, tmp_path: Path) -> None:
+    pipeline(kind, folder)
+    bundle = pretrained.load(folder / kind)
+    prepare([SAMPLES], tmp_path, dataset.settings_for(bundle.representation), workers=0)
+    data = dataset.load(tmp_path, "train", bundle.representation)
+    found = groovae.measure(bundle, data, data, n=32)
+    text = "\n".join(found.lines)
+    assert "model, drawn at 1" in text
+    assert ("by place and class" if kind == "player" else "by place and tap") in text
+    again = groovae.measure(bundle, data, data, n=32)
+    assert again.lines == found.lines
+    assert all(np.isfinite(list(row.values())).all() for row in found.numbers["playing"].values())
+
+
 # presets and the command line
 
 
@@ -371,9 +431,12 @@ def test_trained_on_midi_files_and_used(
     sizes = ["latent=4", "encoder=6", "decoder=[8]"]
     training = ["steps=4", "batch=16", "ema=0.5"]
     settings = [f"model.{s}" for s in sizes] + [f"training.{s}" for s in training]
-    out = tmp_path / "run"
+    out, songs = tmp_path / "run", tmp_path / "songs"
+    songs.mkdir()
+    for sample in SAMPLES.glob("free*.mid"):
+        shutil.copy(sample, songs)
     told = [part for s in settings for part in ("--set", s)]
-    done = cli("train", name, "--data", SAMPLES, "-o", out, *told, "--every", 2, "-q")
+    done = cli("train", name, "--data", songs, "-o", out, *told, "--every", 2, "-q")
     assert done.code == 0, done.err
     bundle = out / "bundle"
     assert pretrained.verbs(bundle) == [verb]

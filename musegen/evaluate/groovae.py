@@ -76,9 +76,9 @@ def measure(
         scores = {"nats a bar": nats["model"], "hits right": found["model"]["hits right"]}
     columns = sorted({c for row in found.values() for c in row}, key=_order(found))
     width = max(len(row) for row in found) + 2
-    lines.append(f"  {'':{width}}" + "".join(f"{c:>16}" for c in columns))
+    lines.append(f"  {'':{width}}" + "".join(f"{c:>18}" for c in columns))
     for row, figures in found.items():
-        cells = (f"{figures[c]:16.3f}" if c in figures else f"{'':16}" for c in columns)
+        cells = (f"{figures[c]:18.3f}" if c in figures else f"{'':18}" for c in columns)
         lines.append(f"  {row:{width}}" + "".join(cells).rstrip())
     return Report(lines, {"playing": found}, {k: round(v, 3) for k, v in scores.items()})
 

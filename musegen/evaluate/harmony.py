@@ -6,31 +6,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from musegen.attributes import chord_tones
 from musegen.dataset import Windows
 from musegen.pretrained import Bundle
-from musegen.representations.events import FIRST_ONSET, LOWEST
 
-STRONG = 4  # steps from one strong place to the next
 ROWS = ("real", "real, other chords", "model", "model, other chords", "model, no chords")
-
-
-def chord_tones(x: NDArray[np.integer], chords: NDArray[np.integer]) -> dict[str, float]:
-    """Shares of note-ons that are chord tones, and of those on quarters.
-
-    Args:
-        x: symbols of melodies [n, steps].
-        chords: as `Chords` has them, [n, beats, 36]; notes where there is no chord do not count.
-    """
-    beats = np.repeat(chords, x.shape[1] // chords.shape[1], axis=1)
-    window, step = np.nonzero(x >= FIRST_ONSET)
-    pitch = (x[window, step].astype(np.int64) - FIRST_ONSET + LOWEST) % 12
-    sounds = beats[window, step, 12:24].any(axis=1)
-    fits = beats[window, step, 12 + pitch] > 0
-    strong = step % STRONG == 0
-    return {
-        "chord tones": float(fits[sounds].mean()) if sounds.any() else 0.0,
-        "on quarters": float(fits[sounds & strong].mean()) if (sounds & strong).any() else 0.0,
-    }
 
 
 @torch.no_grad()

@@ -25,6 +25,7 @@ from musegen.representations.events import FIRST_ONSET, HIGHEST, VOCAB, Melody
 from musegen.representations.trio import Trio
 
 Say = Callable[[str], None]
+LEARNED = 8192  # windows
 VOICES = ("melody", "bass", "drums")
 FORM = (
     "pitch consistency",
@@ -314,8 +315,10 @@ def measure(bundle: Bundle, held_out: Windows, training: Windows | None, **optio
 
 @torch.no_grad()
 def attribute_vectors(bundle: Bundle, training: Windows) -> dict[str, Values]:
-    """Directions of the latent in which melodies get more of each attribute."""
-    x = training.encode(np.arange(len(training)))
+    """Directions of the latent in which melodies get more of each attribute, from `LEARNED` of the
+    training windows at most.
+    """
+    x = np.concatenate([x for x, _ in training.chunks(256, LEARNED)])
     rows = [bundle.model.encode(torch.from_numpy(part.astype(np.int64)))[0] for part in _parts(x)]
     return vectors(torch.cat(rows).double().numpy(), x)
 

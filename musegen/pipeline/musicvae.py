@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from musegen import pretrained
+from musegen.attributes import chord_tones
 from musegen.config import nearest
 from musegen.errors import InputError, ModelError, NothingGeneratedError
 from musegen.melody import Say, into_key, parse_key
@@ -24,6 +25,7 @@ from musegen.score import ONSET, PITCH, Score
 _log = logging.getLogger("musegen")
 FINE = 8  # places tried for each step of an interpolation
 CANDIDATES = 6  # windows drawn for each place of a longer melody, the best fitting is kept
+STRANGE = 0.35  # share of notes that are no chord tones, up to which they fit (docs/results.md)
 FORM = (0.0, 0.4, 0.75, 0.25)  # how far each next window is from the first, 0 the same, 1 a new one
 
 
@@ -79,8 +81,14 @@ class MusicVAEPipeline(LatentPipeline):
         told = self._told(chords, bars)
         draws = Draws(seed)
         styles = self.model.draw_styles(n, draws, self._style(style))
-        z = self.model.prior(n, draws, styles, given=_times(told, 0, n))
-        chosen = [self._decode(z, draws, temperature, _times(told, 0, n))]
+        tries = CANDIDATES if chords else 1
+        given = _times(told, 0, tries * n)
+        z = self.model.prior(tries * n, draws, np.tile(styles, tries), given=given)
+        drawn = self._decode(z, draws, temperature, given)
+        drawn = drawn.reshape(tries, n, *drawn.shape[1:])
+        best = self._best(drawn, drawn[0], told, 0)
+        z = z.reshape(tries, n, -1)[best, np.arange(n)]
+        chosen = [drawn[best, np.arange(n)]]
         for i in range(1, -(-bars // size)):
             # Candidates at an angle to the first window: motifs return, nothing is repeated flatly.
             given, tried = _times(told, i, CANDIDATES * n), np.tile(styles, CANDIDATES)
@@ -88,11 +96,8 @@ class MusicVAEPipeline(LatentPipeline):
             away = slerp(np.tile(z, (CANDIDATES, 1)), other, FORM[i % len(FORM)])[0]
             drawn = self._decode(away, draws, temperature, given)
             drawn = drawn.reshape(CANDIDATES, n, *drawn.shape[1:])
-            before = np.concatenate(chosen, axis=-1)
-            misfits = [
-                [self._misfit(b, w) for b, w in zip(before, row, strict=True)] for row in drawn
-            ]
-            chosen.append(drawn[np.argmin(misfits, axis=0), np.arange(n)])
+            best = self._best(drawn, np.concatenate(chosen, axis=-1), told, i)
+            chosen.append(drawn[best, np.arange(n)])
         recipe = self._recipe("generate", seed, temperature=temperature, bars=bars)
         recipe |= {"tempo": tempo, "n": n} | ({"key": key} if key else {})
         recipe |= {"style": style} if style else {}
@@ -261,6 +266,25 @@ class MusicVAEPipeline(LatentPipeline):
         if style not in self.styles:
             raise ModelError(f"{self.bundle.name}: no style {style!r}{nearest(style, self.styles)}")
         return self.styles.index(style)
+
+    def _best(
+        self, drawn: Symbols, before: Symbols, told: Floats | None, window: int
+    ) -> NDArray[np.int64]:
+        """Which of the candidates [tries, n, ...] for a window fits best after what is `before` it
+        [n, ...], and its chords, [n].
+        """
+        if len(drawn) == 1:
+            return np.zeros(drawn.shape[1], np.int64)
+        misfits = np.array(
+            [[self._misfit(b, w) for b, w in zip(before, row, strict=True)] for row in drawn]
+        )
+        if told is not None:
+            strange = [
+                [1 - chord_tones(w[None], told[window][None])["chord tones"] for w in row]
+                for row in drawn
+            ]
+            misfits += 6 * np.maximum(np.array(strange) - STRANGE, 0)
+        return misfits.argmin(axis=0)
 
     def _misfit(self, before: Symbols, window: Symbols) -> float:
         """How badly a window of melody follows: notes outside the scale, leap at the seam, silence;
