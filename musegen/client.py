@@ -150,7 +150,7 @@ class Job:
         self.state, self.progress, self.place, self.message = "starting", 0.0, 0, ""
         self._body, self._answer, self._path = b"", None, ""  # type: bytes, Any, str
         self._exchange = None  # type: _Exchange | None
-        self._accepted = self._cancelled = False
+        self._accepted = self._cancelled = self._done = False
         self._next, self._begun, self._tries = 0.0, time.monotonic(), 0
 
     def _end(self, state: str, message: str = "") -> None:
@@ -205,7 +205,7 @@ class Job:
         elif self._cancelled:
             self._exchange = _Exchange(server, "DELETE", "/v1/jobs/" + self.id)
         else:
-            ending = "/result" if self.state == "fetching" else ""
+            ending = "/result" if self._done else ""
             self._exchange = _Exchange(server, "GET", "/v1/jobs/" + self.id + ending)
         self.state = "sending" if self.state == "starting" else self.state
         return True
@@ -222,7 +222,7 @@ class Job:
         if status >= 400:
             error = answer.get("error", {}) if isinstance(answer, dict) else {}
             raise ClientError(error.get("message") or f"the server answered {status}")
-        if self._path or self.state == "fetching":
+        if self._path or self._done:
             self._answer, self.progress = _unpacked(answer), 1.0
             self._end("done")
             return False
@@ -231,10 +231,10 @@ class Job:
         if answer["state"] in ("failed", "cancelled"):
             self._end(answer["state"], answer.get("error", {}).get("message", ""))
             return False
-        done = answer["state"] == "done"
-        self.state = "fetching" if done else answer["state"]
-        self._next = now + (0 if done else PAUSE)
-        return done
+        self._done = answer["state"] == "done"  # and its result is still to fetch
+        self.state = "running" if self._done else answer["state"]
+        self._next = now + (0 if self._done else PAUSE)
+        return self._done
 
 
 class _Exchange:

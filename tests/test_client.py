@@ -132,6 +132,10 @@ def test_a_job_goes_from_the_queue_to_its_result(server: Server) -> None:
     }
     job = client.submit("vary", b"MThd", n=2, seed=None, model="m")
     assert client.result(job) is None
+    seen = {job.state}
+    while job.state not in client.ENDED:
+        seen.add(client.poll(job)["state"])
+    assert seen <= {"starting", "sending", "queued", "running", "done"}
     assert finish(job) == {"state": "done", "progress": 1.0, "place": 0, "message": ""}
     assert client.result(job)["scores"][0]["midi"] == b"MThd"
     _, _, body, headers = server.asked[0]
