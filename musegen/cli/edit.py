@@ -196,7 +196,7 @@ def continue_(
     outputs = Outputs.plan(out, names, png=png, force=force)
     score = read_score(file, talk)
     seed = seed_or_new(seed, talk)
-    more = {"name": label(file), "say": talk.say, "talk": talk, "outputs": outputs}
+    more: dict[str, Any] = {"name": label(file), "say": talk.say, "talk": talk, "outputs": outputs}
     scores = perform(model, "continue_", score, n, seed=seed, **more, **options)
     listing(talk, "continue", outputs.write(scores), seed=seed, model=model)
 
@@ -214,6 +214,7 @@ def continue_(
 @click.pass_context
 def groove(
     ctx: click.Context,
+    /,
     file: str,
     n: int,
     out: str,
@@ -245,7 +246,7 @@ def groove(
     if ctx.get_parameter_source("model") == ParameterSource.DEFAULT:
         model = _player(score, model)
     seed = seed_or_new(seed, talk)
-    more = {"name": label(file), "say": talk.say}
+    more: dict[str, Any] = {"name": label(file), "say": talk.say}
     scores = perform(model, "groove", score, n, seed=seed, talk=talk, **more, **options)
     listing(talk, "groove", outputs.write(scores), seed=seed, model=model)
 
@@ -297,6 +298,6 @@ def drumify(
     outputs = Outputs.plan(out, names, png=png, force=force)
     score = read_score(file, talk)
     seed = seed_or_new(seed, talk)
-    more = {"name": label(file), "say": talk.say}
+    more: dict[str, Any] = {"name": label(file), "say": talk.say}
     scores = perform(model, "drumify", score, n, seed=seed, talk=talk, **more, **options)
     listing(talk, "drumify", outputs.write(scores), seed=seed, model=model)

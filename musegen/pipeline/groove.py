@@ -28,7 +28,7 @@ class _Places(NamedTuple):
     and class there.
     """
 
-    index: NDArray[np.int64]
+    row: NDArray[np.int64]
     window: NDArray[np.int64]
     step: NDArray[np.int64]
     kind: NDArray[np.int64]
@@ -88,7 +88,7 @@ class GroovePipeline(Pipeline):
         windows, placed = self._windows(score), {}
         for i in chosen:
             placed[i] = self._places(score, score.tracks[i].notes, windows)
-        count = sum(len(p.index) for p in placed.values())
+        count = sum(len(p.row) for p in placed.values())
         if not count:
             raise InputError(name, self._strange(score))
         others = sum(len(score.tracks[i]) for i in chosen) - count
@@ -139,7 +139,7 @@ class GroovePipeline(Pipeline):
         tapped = self._tapped(score, track, name, say)
         windows = self._windows(score)
         places = self._places(score, tapped.notes, windows, anything=True)
-        if not len(places.index):
+        if not len(places.row):
             raise InputError(name, self._strange(score))
         k, steps = self.model.config.classes, self.representation.steps
         x = np.zeros((len(windows), steps, 3, k), np.float32)
@@ -283,7 +283,7 @@ def _played(
     """A track with the velocities and offsets [notes, 2] of the notes at places, as loud as before
     on the whole; no note ends after the tick `end`.
     """
-    notes, i = track.notes.copy(), places.index
+    notes, i = track.notes.copy(), places.row
     if not len(i):
         return track
     own, loud = notes[i, VELOCITY], 127 * values[:, 0]
