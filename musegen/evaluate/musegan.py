@@ -165,7 +165,7 @@ def thresholds(
             (v * made).sum(0) / np.maximum((d * made).sum(0), 1)
             for v, d in ((1 - plays / roll.bars, 1), (x[:, :k].mean((2, 3)), 1), (classes, plays))
         )
-        return np.stack([10 * empty, np.log(cells + 1e-5), many])
+        return np.stack([25 * empty, np.log(cells + 1e-5), many])
 
     goal = counted(real)
     costs = []
