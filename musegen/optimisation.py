@@ -62,9 +62,11 @@ class Average:
     def __init__(self, kept: nn.Module, model: nn.Module, phase: Phase) -> None:
         trained = {id(p) for p in phase.parameters}
         pairs = list(zip(kept.parameters(), model.parameters(), strict=True))
-        self.kept = [a for a, p in pairs if id(p) in trained]
-        self.new = [p for p in model.parameters() if id(p) in trained]
-        self.rest = [(a, p) for a, p in pairs if id(p) not in trained]
+        self.kept: list[torch.Tensor] = [a for a, p in pairs if id(p) in trained]
+        self.new: list[torch.Tensor] = [p for p in model.parameters() if id(p) in trained]
+        self.rest: list[tuple[torch.Tensor, torch.Tensor]] = [
+            (a, p) for a, p in pairs if id(p) not in trained
+        ]
         self.rest += zip(kept.buffers(), model.buffers(), strict=True)
 
     @torch.no_grad()

@@ -203,9 +203,9 @@ def drumming(real: Grooves, made: Grooves) -> dict[str, float]:
     bits = 1 << np.arange(a.shape[-1])
     kind = Drums(real.shape[1] // STEPS_PER_BAR)
     theirs, ours = (features((x @ bits).astype(np.uint16), kind) for x in (a, b))
-    loud = [x[:, :, 1][h].astype(float) for x, h in ((real, a), (made, b))]
+    loud, louder = (x[:, :, 1][h].astype(float) for x, h in ((real, a), (made, b)))
     like = overlaps(ours, theirs)
     return {"hits right": right} | {
-        "velocity overlap": metrics.overlapping_area(*loud, LOUD),
+        "velocity overlap": metrics.overlapping_area(loud, louder, LOUD),
         **{name: like[name] for name in ("hits per bar", "drums together", "kick", "snare")},
     }

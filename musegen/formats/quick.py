@@ -187,7 +187,8 @@ def _packed(notes: Any) -> NDArray[np.void]:
     A list's state, as it would be pickled, is its length and then the notes as they lie in memory.
     Nobody promises that, so how it is with a note that is known decides.
     """
-    if _state_is_packed(type(notes)):
+    kind: Any = type(notes)
+    if _state_is_packed(kind):
         state = notes.__getstate__()
         return np.frombuffer(state, _NOTE, offset=len(state) - len(notes) * _NOTE.itemsize)
     named, packed = notes.numpy(), np.empty(len(notes), _NOTE)
@@ -197,7 +198,7 @@ def _packed(notes: Any) -> NDArray[np.void]:
 
 
 @cache
-def _state_is_packed(kind: type[Any]) -> bool:
+def _state_is_packed(kind: Any) -> bool:
     """Whether the state of a list of notes ends with the notes as `_NOTE` has them."""
     known = np.array([(300, 41, 60, 2), (70_001, 420_000, 3, 127)], _NOTE)
     state = kind.from_numpy(*(known[column].copy() for column in _COLUMNS)).__getstate__()

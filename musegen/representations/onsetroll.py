@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from musegen.representations.pianoroll import Pianoroll, Roll
+from musegen.representations.pianoroll import Pianoroll
+from musegen.representations.rolls import Roll
 from musegen.score import Notes, Score
 
 Cells = NDArray[np.int8]
