@@ -250,7 +250,7 @@ def agreement(
     some = real[: min(len(real), 4 * BATCH)]
     found = {
         "real": share(real),
-        "real, of other windows": share(real, torch.roll(told, 1, 0)),
+        "real, of other windows": share(real, torch.roll(told, len(told) // 2, 0)),
         "from chords": share(made),
     }
     if k > 1:
@@ -320,7 +320,7 @@ def inpainting(
     return {
         "pitch classes as around": alike(x[:, :, inside]),
         "those of the real bars": alike(some[:, :, inside]),
-        "those of other windows": alike(np.roll(some, 1, 0)[:, :, inside]),
+        "those of other windows": alike(np.roll(some, len(some) // 2, 0)[:, :, inside]),
         "change at the seams to other bar lines": change(x, [first, last])
         / max(change(x, elsewhere), 1e-9),
         "the same of real music": change(some, [first, last]) / max(change(some, elsewhere), 1e-9),
