@@ -288,8 +288,8 @@ def drumify(
 
     \b
     Examples:
-      musegen drumify riff.mid -n 4 -o with-drums --png
-      musegen drumify song.mid --track bass --alone --seed 5 -o beat.mid
+      musegen drumify riff.mid --model MODEL -n 4 -o with-drums --png
+      musegen drumify song.mid --model MODEL --track bass --alone --seed 5 -o beat.mid
     """
     talk = Talk(quiet, as_json)
     if n > 1 and is_file_name(out):

@@ -77,7 +77,7 @@ def groove_drums_2bar_small() -> Preset:
 def drumify_2bar_small() -> Preset:
     """Drums for a rhythm; for a CPU and few songs."""
     return _small(
-        "2-bar drums for a rhythm, on a CPU (the shipped drumify-2bar)",
+        "2-bar drums for a rhythm, on a CPU",
         "gm",
         GrooveELBO(0.2, 0.998, 0.0, "gaussian", thin=0.7, input_dropout=0.3),
         1200,
