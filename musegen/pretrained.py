@@ -66,14 +66,9 @@ def verbs(name: str | Path) -> list[str]:
     return told
 
 
-def default(verb: str) -> str:
-    """The model that a verb takes when nobody asks for one: `DEFAULT` where it can, else the
-    smallest that can; `DEFAULT` for verbs that none has.
-    """
-    able = [name for name in names() if verb in verbs(name)]
-    if DEFAULT in able or not able:
-        return DEFAULT
-    return min(able, key=lambda name: (SHIPPED / name / "model.safetensors").stat().st_size)
+def size(name: str) -> int:
+    """Bytes of a shipped model's weights."""
+    return (SHIPPED / name / "model.safetensors").stat().st_size
 
 
 def locate(name: str | Path) -> Path:

@@ -319,6 +319,22 @@ def test_a_verb_takes_a_model_that_has_it(cli, tmp_path: Path) -> None:
     assert "melody-2bar cannot accompany" in done.err
 
 
+@pytest.mark.parametrize(
+    ("asked", "model"),
+    [
+        (("generate",), "melody-2bar"),
+        (("generate", "--chords", "Am F"), "melody-chords-4bar"),
+        (("generate", "--chords", "Am F", "--seconds", 4), "performance"),
+        (("generate", "--mute", "drums"), "band-4bar"),
+        (("accompany", SAMPLES / "oneill_swallows_tail.mid", "--given", "guitar"), "band-4bar"),
+    ],
+)
+def test_options_choose_the_model(cli, tmp_path: Path, asked: tuple, model: str) -> None:
+    done = cli(*asked, "--seed", 1, "-o", tmp_path / "a.mid")
+    assert done.code == 0, done.err
+    assert midi.read(tmp_path / "a.mid").recipe["model"] == model
+
+
 def test_info_tells_tracks_metre_and_the_likeliest_melody(cli) -> None:
     done = cli("info", SAMPLES / "bach_bwv66_6.mid")
     assert done.code == 0

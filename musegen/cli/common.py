@@ -69,10 +69,16 @@ talk_options = _options(
 
 
 def _model(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
-    """The model that is asked for, or that of the verb."""
-    from musegen import pretrained
+    """The model that is asked for, or that of the verb, with the options that were given: those are
+    processed before this one that was not.
+    """
+    if value is not None:
+        return value
+    from musegen import pipeline
 
-    return pretrained.default(str(ctx.command.name)) if value is None else value
+    named = click.core.ParameterSource.COMMANDLINE
+    given = [name for name in ctx.params if ctx.get_parameter_source(name) is named]
+    return pipeline.default(str(ctx.command.name), given)
 
 
 def _models(ctx: click.Context, param: click.Parameter, begun: str) -> list[str]:
@@ -101,7 +107,7 @@ music_options = _options(
         "--model",
         callback=_model,
         shell_complete=_models,
-        help="Name or folder; melody-2bar where it can, else what can.",
+        help="Name or folder; melody-2bar where it can do what is asked, else what can.",
     ),
     click.option(
         "--seed",
@@ -236,7 +242,8 @@ def perform(
     given = {name: value for name, value in options.items() if value is not None}
     for name in given:
         if name not in takes:
-            can = ", ".join("--" + t.replace("_", "-") for t in takes if t in options)
+            told = [t for t in takes if t in options and t not in ("name", "say")]
+            can = ", ".join("--" + t.replace("_", "-") for t in told)
             asked = f"{verb.rstrip('_')} with {model} takes no --{name.replace('_', '-')}"
             raise click.UsageError(f"{asked}; it takes {can}")
     if "finished" in takes and outputs is not None:

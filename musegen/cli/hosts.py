@@ -164,16 +164,15 @@ def watch(
       musegen watch ~/Music/inbox
       musegen watch inbox --verb continue --model performance -n 2
     """
-    from musegen import pretrained
     from musegen import watch as room
     from musegen.cli.common import Outputs, label, perform, seed_or_new
-    from musegen.pipeline import VERBS
+    from musegen.pipeline import VERBS, default
 
     talk = Talk(quiet, as_json)
     single = {name.rstrip("_"): name for name in VERBS}
     if verb not in single or verb in ("generate", "interpolate", "blend", "grid"):
         raise click.UsageError(f"{verb!r} does not make something of one file; try vary")
-    name = model or pretrained.default(verb)
+    name = model or default(verb)
 
     def make(path: Path, results: Path) -> None:
         this = seed_or_new(seed, talk)

@@ -109,7 +109,7 @@ def models(as_json: bool, quiet: bool) -> None:
     In the table x says that a model has a verb, and "default" that the verb takes it unless --model
     names another.
     """
-    from musegen import pretrained
+    from musegen import pipeline, pretrained
     from musegen.summary import aligned
 
     talk = Talk(quiet, as_json)
@@ -117,11 +117,11 @@ def models(as_json: bool, quiet: bool) -> None:
     for name in pretrained.names():
         folder = pretrained.locate(name)
         config = pretrained.read_config(folder)
-        size = (folder / "model.safetensors").stat().st_size
+        size = pretrained.size(name)
         row = {"name": name, "family": config["family"], "bytes": size, "licence": "MIT"}
         rows.append(row | config["info"] | {"styles": config["model"].get("styles", [])})
     verbs = list(dict.fromkeys(verb for row in rows for verb in row["verbs"]))
-    defaults = {verb: pretrained.default(verb) for verb in verbs}
+    defaults = {verb: pipeline.default(verb) for verb in verbs}
     table = [["", *(row["name"] for row in rows)], ["family", *(row["family"] for row in rows)]]
     table.append(["MB", *(f"{row['bytes'] / 1e6:.1f}" for row in rows)])
     table.append(["weights", *(row["licence"] for row in rows)])

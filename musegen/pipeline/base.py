@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from inspect import signature
 from typing import Any
 
 from musegen import pretrained
@@ -63,6 +64,17 @@ class Pipeline:
     def can(cls, config: Any) -> tuple[str, ...]:
         """What it can do with a model of these sizes: all that the family can."""
         return tuple(verb.rstrip("_") for verb in VERBS if hasattr(cls, verb))
+
+    @classmethod
+    def takes(cls, verb: str, sizes: Mapping[str, Any]) -> set[str]:
+        """The options of a verb with a model of these sizes, as a bundle's config has them."""
+        method = getattr(cls, verb, None) or getattr(cls, f"{verb}_")
+        return set(signature(method).parameters) - cls.untold(sizes)
+
+    @classmethod
+    def untold(cls, sizes: Mapping[str, Any]) -> set[str]:
+        """Options of the family that a model of these sizes refuses."""
+        return set()
 
     def _recipe(self, verb: str, seed: int, **more: Any) -> dict[str, Any]:
         """What made a score, to be kept in its file."""

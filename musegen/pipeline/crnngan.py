@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from statistics import NormalDist
 from typing import Any, TypeAlias
@@ -37,6 +38,11 @@ class CRNNGANPipeline(Pipeline):
     def __init__(self, bundle: Bundle) -> None:
         super().__init__(bundle)
         self.model, self.representation = runtime.of(bundle.model), bundle.representation
+
+    @classmethod
+    def untold(cls, sizes: Mapping[str, Any]) -> set[str]:
+        """What is not its condition."""
+        return {"chords", "rhythm"} - {{"beats": "chords"}.get(told := sizes["condition"], told)}
 
     @property
     def condition(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -44,6 +45,11 @@ class DiffusionPipeline(Painter):
     for new music a common progression in a key of the seed. "free" tells no chords: such music
     wanders more.
     """
+
+    @classmethod
+    def untold(cls, sizes: Mapping[str, Any]) -> set[str]:
+        """Chords, where it has no place for them."""
+        return set() if sizes.get("told") else {"chords"}
 
     def generate(
         self,

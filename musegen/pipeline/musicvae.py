@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -31,6 +32,11 @@ FORM = (0.0, 0.4, 0.75, 0.25)  # how far each next window is from the first, 0 t
 
 class MusicVAEPipeline(LatentPipeline):
     """Melodies, drum loops or trios through the latent of a MusicVAE, whichever it was made for."""
+
+    @classmethod
+    def untold(cls, sizes: Mapping[str, Any]) -> set[str]:
+        """Chords, where it has no place for them."""
+        return set() if sizes.get("control") else {"chords"}
 
     @property
     def styles(self) -> tuple[str, ...]:

@@ -35,11 +35,11 @@ def perform(task: Mapping[str, Any], progress: Callable[[float], None]) -> dict[
         MusegenError: why it cannot be done.
         ValueError: an option cannot be so.
     """
-    from musegen import pretrained
+    from musegen.pipeline import default
     from musegen.server import payload
 
     verb, options = task["verb"], dict(task["options"])
-    model = task["model"] or pretrained.default(verb)
+    model = task["model"] or default(verb, options)
     pipeline = _pipeline(model)
     method = getattr(pipeline, "continue_" if verb == "continue" else verb)
     takes = inspect.signature(method).parameters
