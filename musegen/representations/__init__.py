@@ -49,3 +49,13 @@ REPRESENTATIONS: Table[type[Representation]] = Table(
         "tuples": "musegen.representations.tuples:Tuples",
     }
 )
+
+_HOMES = {home.partition(":")[2]: name for name, home in REPRESENTATIONS.homes.items()}
+__all__ = ["REPRESENTATIONS", "Representation", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    """The classes themselves, imported when they are used."""
+    if name in _HOMES:
+        return REPRESENTATIONS[_HOMES[name]]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -91,7 +91,7 @@ KITS: dict[KitName, Kit] = {
     # No drums: the onsets of pitched notes by octave, written as the Cs.
     "octaves": Kit(
         (
-            (24, *range(36)),
+            (24, *range(24), *range(25, 36)),
             *(tuple(range(c, c + 12)) for c in (36, 48, 60, 72)),
             tuple(range(84, 128)),
         ),
