@@ -16,7 +16,7 @@ SAMPLES := data/samples
 
 help:
 	@echo "make demo      make eight melodies and an interpolation, as MIDI and pictures in out/"
-	@echo "make test      lint, types and tests"
+	@echo "make test      lint, types, documentation and tests"
 	@echo "make lint      lint and types only"
 	@echo "make bench     how fast it is here, beside pretty_midi and mido"
 	@echo "make bench-data  how fast music becomes arrays, beside other toolkits (minutes)"
@@ -40,7 +40,7 @@ demo: $(VENV)/.demo
 	@$(BIN)/python docs/pictures.py out
 	@echo "Done. Open the .mid files in out/ with any player or DAW."
 
-test: lint
+test: lint docs
 	@echo "== Tests"
 	@$(BIN)/python -m pytest -n auto --dist worksteal
 
@@ -73,10 +73,9 @@ SEED ?= 1
 fuzz: $(VENV)/.dev
 	@nice -n 19 $(BIN)/python benchmarks/fuzz.py --minutes $(MINUTES) --seed $(SEED)
 
-docs: $(VENV)/.demo
-	@$(PIP) -e '.[docs]'
+docs: $(VENV)/.dev
+	@echo "== Documentation, into build/site/index.html"
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -q
-	@echo "Done. Open build/site/index.html"
 
 pictures: demo
 	@$(BIN)/python docs/pictures.py docs/pictures more
