@@ -55,7 +55,7 @@ def run(
     running: dict[Any, Task] = {}
     coming = iter(tasks)
     with client:
-        results = as_completed()
+        results = as_completed(loop=client.loop)  # not that of another client here
 
         def submit(task: Task) -> None:
             arguments = (task.k, task.entries, settings, where, limit)
