@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -45,7 +45,6 @@ class Judge(Protocol):
         ...
 
 
-@runtime_checkable
 class RecurrentGAN(Protocol):
     """What a model offers. Cells x are [b, t, numbers], `seen` is what its critic sees of them."""
 
@@ -136,21 +135,21 @@ class Recurrent(Adversarial):
         Raises:
             MusegenError: counts that cannot be.
         """
-        assert isinstance(model, RecurrentGAN)
+        gan = cast(RecurrentGAN, model)  # its judge is a module, which Python cannot check
         if min(self.n_critic, self.boost, self.interval) < 1 or self.pretrain < 0:
             raise MusegenError(
                 "cannot train: objective.n_critic, boost and interval must be at least 1, "
                 "objective.pretrain at least 0"
             )
-        critic, generator = list(model.critic_parameters()), list(model.generator_parameters())
+        critic, generator = list(gan.critic_parameters()), list(gan.generator_parameters())
         regulariser = REGULARISERS[self.regulariser]
 
         def critic_due(step: int) -> bool:
-            return step >= self.pretrain and not self.rests(model, 0)
+            return step >= self.pretrain and not self.rests(gan, 0)
 
         def generator_due(step: int) -> bool:
             game = step - self.pretrain
-            return game < 0 or (self.generator_due(game) and not self.rests(model, 1))
+            return game < 0 or (self.generator_due(game) and not self.rests(gan, 1))
 
         def after() -> None:
             if regulariser.bounded:
@@ -161,7 +160,7 @@ class Recurrent(Adversarial):
             Phase(
                 "critic",
                 critic,
-                lambda batch, step, noise: self.against(model, batch, noise, step),
+                lambda batch, step, noise: self.against(gan, batch, noise, step),
                 critic_due,
                 after,
                 self.critic_rate,
@@ -170,7 +169,7 @@ class Recurrent(Adversarial):
             Phase(
                 "generator",
                 generator,
-                lambda batch, step, noise: self.making(model, batch, noise, step),
+                lambda batch, step, noise: self.making(gan, batch, noise, step),
                 generator_due,
             ),
         ]
@@ -290,14 +289,14 @@ class Recurrent(Adversarial):
         """The loss of telling each next cell, and how far as many made sequences are from real
         ones: the energy distance of means and deviations over time of what the critic sees.
         """
-        assert isinstance(model, RecurrentGAN)
+        gan = cast(RecurrentGAN, model)
         x = batch.x.float()
-        z = model.prior(len(x), generator, x.shape[1]).to(x)
-        told, parts = model.likelihood(x, z, batch.given)
+        z = gan.prior(len(x), generator, x.shape[1]).to(x)
+        told, parts = gan.likelihood(x, z, batch.given)
         few = Batch(x[:WATCHED], batch.style, batch.shift, batch.given)
         given = None if batch.given is None else batch.given[:WATCHED]
-        shown = self._shown(model, few._replace(given=given), generator)
-        fake = model.unroll(shown.z, shown.given)[1] * shown.here
+        shown = self._shown(gan, few._replace(given=given), generator)
+        fake = gan.unroll(shown.z, shown.given)[1] * shown.here
         distance = energy_distance(_summary(shown.seen), _summary(fake))
         loss = told if self.chosen == "likelihood" else distance
         return {"loss": loss, "told": told, "distance": distance} | parts
