@@ -11,12 +11,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input \
 	install $(if $(MAKE_TERMOUT),,-q) -c constraints.txt
 SAMPLES := data/samples
 
-.PHONY: help docs demo test lint bench bench-cold bench-data bench-train modes fuzz pictures clean
+.PHONY: help docs demo test daws lint bench bench-cold bench-data bench-train modes fuzz pictures clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo      make eight melodies and an interpolation, as MIDI and pictures in out/"
 	@echo "make test      lint, types, documentation and tests"
+	@echo "make daws      opens what musegen writes in the DAWs that are installed here"
 	@echo "make lint      lint and types only"
 	@echo "make bench     how fast it is here, beside pretty_midi and mido"
 	@echo "make bench-data  how fast music becomes arrays, beside other toolkits (minutes)"
@@ -43,6 +44,10 @@ demo: $(VENV)/.demo
 test: lint docs
 	@echo "== Tests"
 	@$(BIN)/python -m pytest -n auto --dist worksteal
+
+# Those that Debian has: apt-get install musescore3 rosegarden lmms xvfb xdotool
+daws: $(VENV)/.dev
+	@$(BIN)/python -m pytest -m daw -rs
 
 lint: $(VENV)/.dev
 	@echo "== Lint and types"
