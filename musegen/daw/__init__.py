@@ -116,7 +116,7 @@ HOSTS = {
         "generate, vary, reconstruct the selected part",
         _place("~/.config/MusE/MusE/scripts", "", ""),
         _muse,
-        "in MusE: open a part in the piano roll, menu Functions > Plugins > Scripts",
+        "in MusE: open a part in the piano roll, menu Scripts",
     ),
     "ardour": Host(
         "Ardour",
