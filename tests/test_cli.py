@@ -335,6 +335,13 @@ def test_options_choose_the_model(cli, tmp_path: Path, asked: tuple, model: str)
     assert midi.read(tmp_path / "a.mid").recipe["model"] == model
 
 
+def test_who_takes_chords_is_said(cli, tmp_path: Path) -> None:
+    done = cli("generate", "--model", "melody-2bar", "--chords", "C", "-o", tmp_path / "a.mid")
+    assert done.code == 4
+    assert done.err.endswith("melody-2bar takes no chords; try --model melody-chords-4bar\n")
+    assert not list(tmp_path.iterdir())
+
+
 def test_info_tells_tracks_metre_and_the_likeliest_melody(cli) -> None:
     done = cli("info", SAMPLES / "bach_bwv66_6.mid")
     assert done.code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +27,39 @@ if TYPE_CHECKING:
     from musegen.score import Score
 
 
-def _stem(path: str) -> str:
+def stem(path: str) -> str:
+    """What names of files begin with that are made of an input."""
     return "music" if path == "-" else Path(path).stem
+
+
+def of_one(
+    verb: str,
+    ending: str,
+    file: str,
+    n: int,
+    out: str,
+    model: str | Callable[[Score], str],
+    seed: int | None,
+    force: bool,
+    png: bool,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """A verb that makes `n` pieces of one file, NAME-ENDING-01.mid and so on; `verb` is the name of
+    the pipeline's method, `model` may depend on the music.
+    """
+    talk = Talk(quiet, as_json)
+    if n > 1 and is_file_name(out):
+        raise click.UsageError("with -n above 1, -o must be a folder")
+    names = [f"{stem(file)}-{ending}-{i:02d}" for i in range(1, n + 1)]
+    outputs = Outputs.plan(out, names, png=png, force=force)
+    score = read_score(file, talk)
+    chosen = model if isinstance(model, str) else model(score)
+    seed = seed_or_new(seed, talk)
+    more: dict[str, Any] = {"name": label(file), "say": talk.say, "talk": talk, "outputs": outputs}
+    scores = perform(chosen, verb, score, n, seed=seed, **more, **options)
+    listing(talk, verb.rstrip("_"), outputs.write(scores), seed=seed, model=chosen)
 
 
 @click.command()
@@ -45,19 +77,7 @@ def _stem(path: str) -> str:
 @click.option("--steps", type=click.IntRange(1, 1000), help="Of a diffusion sampler.")
 @temperature_option
 @music_options
-def vary(
-    file: str,
-    n: int,
-    pairs: tuple[str, ...],
-    out: str,
-    model: str,
-    seed: int | None,
-    force: bool,
-    png: bool,
-    as_json: bool,
-    quiet: bool,
-    **options: Any,
-) -> None:
+def vary(pairs: tuple[str, ...], **options: Any) -> None:
     """Make variations of FILE, the nearest first.
 
     \b
@@ -66,21 +86,11 @@ def vary(
       musegen vary loop.mid --model drums-2bar -o loops
       musegen vary riff.mid --attribute density=+1.5 --attribute diatonic=1 -o busier
     """
-    talk = Talk(quiet, as_json)
     try:
         attributes = {name: float(much) for name, much in (pair.split("=") for pair in pairs)}
     except ValueError:
         raise click.UsageError("write --attribute as NAME=MUCH, for example density=+1.5") from None
-    if n > 1 and is_file_name(out):
-        raise click.UsageError("with -n above 1, -o must be a folder")
-    names = [f"{_stem(file)}-variation-{i:02d}" for i in range(1, n + 1)]
-    outputs = Outputs.plan(out, names, png=png, force=force)
-    score = read_score(file, talk)
-    seed = seed_or_new(seed, talk)
-    more: dict[str, Any] = {"name": label(file), "say": talk.say}
-    more |= {"attributes": attributes or None, "talk": talk, "outputs": outputs}
-    scores = perform(model, "vary", score, n, seed=seed, **more, **options)
-    listing(talk, "vary", outputs.write(scores), seed=seed, model=model)
+    of_one("vary", "variation", attributes=attributes or None, **options)
 
 
 @click.command()
@@ -115,7 +125,7 @@ def blend(
     talk = Talk(quiet, as_json)
     if a == b == "-":
         raise click.UsageError("standard input can be A or B, not both")
-    outputs = Outputs.plan(out, [f"{_stem(a)}-{_stem(b)}-blend"], png=png, force=force)
+    outputs = Outputs.plan(out, [f"{stem(a)}-{stem(b)}-blend"], png=png, force=force)
     scores = read_score(a, talk), read_score(b, talk)
     seed = seed_or_new(seed, talk)
     tracks, names = (track_a, track_b), (label(a), label(b))
@@ -171,34 +181,14 @@ def grid(
 @temperature_option
 @more_options
 @music_options
-def continue_(
-    file: str,
-    n: int,
-    out: str,
-    model: str,
-    seed: int | None,
-    force: bool,
-    png: bool,
-    as_json: bool,
-    quiet: bool,
-    **options: Any,
-) -> None:
+def continue_(**options: Any) -> None:
     """Go on where FILE ends; what is there stays as it is.
 
     \b
     Examples:
       musegen continue sketch.mid --model performance --seconds 20 -o longer.mid
     """
-    talk = Talk(quiet, as_json)
-    if n > 1 and is_file_name(out):
-        raise click.UsageError("with -n above 1, -o must be a folder")
-    names = [f"{_stem(file)}-continued-{i:02d}" for i in range(1, n + 1)]
-    outputs = Outputs.plan(out, names, png=png, force=force)
-    score = read_score(file, talk)
-    seed = seed_or_new(seed, talk)
-    more: dict[str, Any] = {"name": label(file), "say": talk.say, "talk": talk, "outputs": outputs}
-    scores = perform(model, "continue_", score, n, seed=seed, **more, **options)
-    listing(talk, "continue", outputs.write(scores), seed=seed, model=model)
+    of_one("continue_", "continued", **options)
 
 
 @click.command()
@@ -212,20 +202,7 @@ def continue_(
 )
 @music_options
 @click.pass_context
-def groove(
-    ctx: click.Context,
-    /,
-    file: str,
-    n: int,
-    out: str,
-    model: str,
-    seed: int | None,
-    force: bool,
-    png: bool,
-    as_json: bool,
-    quiet: bool,
-    **options: Any,
-) -> None:
+def groove(ctx: click.Context, /, model: str, **options: Any) -> None:
     """Play a stiff FILE: the same notes with other velocities, and onsets a little off.
 
     What the model knows how to play is played, every track by itself; all else stays as it is.
@@ -237,18 +214,9 @@ def groove(
     """
     from click.core import ParameterSource
 
-    talk = Talk(quiet, as_json)
-    if n > 1 and is_file_name(out):
-        raise click.UsageError("with -n above 1, -o must be a folder")
-    names = [f"{_stem(file)}-played-{i:02d}" for i in range(1, n + 1)]
-    outputs = Outputs.plan(out, names, png=png, force=force)
-    score = read_score(file, talk)
-    if ctx.get_parameter_source("model") == ParameterSource.DEFAULT:
-        model = _player(score, model)
-    seed = seed_or_new(seed, talk)
-    more: dict[str, Any] = {"name": label(file), "say": talk.say}
-    scores = perform(model, "groove", score, n, seed=seed, talk=talk, **more, **options)
-    listing(talk, "groove", outputs.write(scores), seed=seed, model=model)
+    default = ctx.get_parameter_source("model") == ParameterSource.DEFAULT
+    player = (lambda score: _player(score, model)) if default else model
+    of_one("groove", "played", model=player, **options)
 
 
 def _player(score: Score, otherwise: str) -> str:
@@ -272,18 +240,7 @@ def _player(score: Score, otherwise: str) -> str:
 @click.option("--alone", is_flag=True, default=None, help="The drums without the music.")
 @temperature_option
 @music_options
-def drumify(
-    file: str,
-    n: int,
-    out: str,
-    model: str,
-    seed: int | None,
-    force: bool,
-    png: bool,
-    as_json: bool,
-    quiet: bool,
-    **options: Any,
-) -> None:
+def drumify(**options: Any) -> None:
     """Play drums to the rhythm of FILE: the onsets of its melody, of a track, or of taps.
 
     \b
@@ -291,13 +248,4 @@ def drumify(
       musegen drumify riff.mid --model MODEL -n 4 -o with-drums --png
       musegen drumify song.mid --model MODEL --track bass --alone --seed 5 -o beat.mid
     """
-    talk = Talk(quiet, as_json)
-    if n > 1 and is_file_name(out):
-        raise click.UsageError("with -n above 1, -o must be a folder")
-    names = [f"{_stem(file)}-drums-{i:02d}" for i in range(1, n + 1)]
-    outputs = Outputs.plan(out, names, png=png, force=force)
-    score = read_score(file, talk)
-    seed = seed_or_new(seed, talk)
-    more: dict[str, Any] = {"name": label(file), "say": talk.say}
-    scores = perform(model, "drumify", score, n, seed=seed, talk=talk, **more, **options)
-    listing(talk, "drumify", outputs.write(scores), seed=seed, model=model)
+    of_one("drumify", "drums", **options)

@@ -2,52 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-from musegen.cli.common import (
-    Outputs,
-    Talk,
-    is_file_name,
-    label,
-    listing,
-    more_options,
-    music_options,
-    perform,
-    read_score,
-    seed_or_new,
-    temperature_option,
-)
-
-
-def _fill(
-    verb: str,
-    ending: str,
-    file: str,
-    n: int,
-    out: str,
-    model: str,
-    seed: int | None,
-    force: bool,
-    png: bool,
-    as_json: bool,
-    quiet: bool,
-    **options: Any,
-) -> None:
-    talk = Talk(quiet, as_json)
-    if n > 1 and is_file_name(out):
-        raise click.UsageError("with -n above 1, -o must be a folder")
-    stem = "music" if file == "-" else Path(file).stem
-    names = [f"{stem}-{ending}-{i:02d}" for i in range(1, n + 1)]
-    outputs = Outputs.plan(out, names, png=png, force=force)
-    score = read_score(file, talk)
-    seed = seed_or_new(seed, talk)
-    more: dict[str, Any] = {"name": label(file), "say": talk.say}
-    more |= {"talk": talk, "outputs": outputs}
-    scores = perform(model, verb, score, n, seed=seed, **more, **options)
-    listing(talk, verb, outputs.write(scores), seed=seed, model=model)
+from musegen.cli.common import more_options, music_options, temperature_option
+from musegen.cli.edit import of_one
 
 
 @click.command()
@@ -67,7 +27,7 @@ def accompany(**options: Any) -> None:
       musegen accompany melody.mid --model MODEL -n 4 -o with-piano --png
       musegen accompany riff.mid --model MODEL --given guitar -o band.mid
     """
-    _fill("accompany", "accompanied", **options)
+    of_one("accompany", "accompanied", **options)
 
 
 @click.command()
@@ -87,4 +47,4 @@ def inpaint(**options: Any) -> None:
     Examples:
       musegen inpaint song.mid --model MODEL --bars 5-6 -n 4 -o ideas --png
     """
-    _fill("inpaint", "inpainted", **options)
+    of_one("inpaint", "inpainted", **options)

@@ -330,4 +330,4 @@ def _labels(text: str) -> tuple[str, ...]:
 
 def _takes_chords(name: str) -> bool:
     config = pretrained.read_config(pretrained.locate(name))
-    return bool(config["model"].get("control"))
+    return config["family"] == "musicvae" and not MusicVAEPipeline.untold(config["model"])
