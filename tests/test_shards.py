@@ -218,6 +218,35 @@ def test_no_process_is_left_behind(reader: Any, tmp_path: Path) -> None:
 # Disks
 
 
+@linux
+@pytest.mark.parametrize("hit", [1, 3])
+def test_what_a_process_had_half_written_goes_with_it(
+    reader: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hit: int
+) -> None:
+    """Killed between writing and renaming, once or until the run gives up."""
+    sync, hits = os.fsync, tmp_path / "hits"
+    hits.write_text("")
+
+    def killed(handle: int) -> None:
+        if (
+            "00001" in str(Path(f"/proc/self/fd/{handle}").readlink())
+            and len(hits.read_text()) < hit
+        ):
+            hits.write_text(hits.read_text() + "x")
+            os.kill(os.getpid(), signal.SIGKILL)
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", killed)
+    monkeypatch.setattr(workers, "ATTEMPTS", -0.5)  # gives up after the second death
+    if hit == 3:
+        with pytest.raises(MusegenError, match="processes end with code -9"):
+            run(tmp_path / "out", 1)
+    else:
+        run(tmp_path / "out", 1)
+        assert contents(tmp_path / "out") == contents(tmp_path / "expected")
+    assert not list(tmp_path.rglob(f"{shards.UNFINISHED}*"))
+
+
 @pytest.mark.parametrize("n", [0, 2])
 def test_a_full_disk_is_told_and_finished_shards_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n: int

@@ -255,7 +255,7 @@ def publish(path: Path, data: bytes) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=UNFINISHED)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{UNFINISHED}{path.name}-")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -266,6 +266,12 @@ def publish(path: Path, data: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def sweep(path: Path) -> None:
+    """Remove what a process left that was killed while it wrote the file."""
+    for rest in path.parent.glob(f"{UNFINISHED}{path.name}-*"):
+        rest.unlink(missing_ok=True)
 
 
 def unwritable(path: Path, error: OSError) -> MusegenError:

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from musegen.errors import MusegenError
-from musegen.prepare.shards import ATTEMPTS, LIMIT, Task, process_shard
+from musegen.prepare.shards import ATTEMPTS, LIMIT, Task, path_of, process_shard, sweep
 from musegen.prepare.windows import Settings
 
 
@@ -61,8 +61,8 @@ def run(
                 return
             ready = wait([x for w in busy for x in (w.pipe, w.process.sentinel)])
             for worker in [w for w in busy if {w.pipe, w.process.sentinel} & set(ready)]:
+                made = worker.outcome()  # when it raises, this worker too is closed below
                 busy.remove(worker)
-                made = worker.outcome()
                 if made is None:
                     code = worker.close()
                     task = worker.task
@@ -84,6 +84,7 @@ class _Worker:
     task: Task
 
     def __init__(self, settings: Settings, folder: str | Path, limit: float) -> None:
+        self.folder = Path(folder)
         self.pipe, theirs = multiprocessing.Pipe()
         arguments = (theirs, settings, folder, limit, os.getpid())
         self.process = multiprocessing.Process(target=_serve, args=arguments, daemon=True)
@@ -106,12 +107,13 @@ class _Worker:
         return bool(made)
 
     def close(self) -> int | None:
-        """End the process; returns its exit code."""
+        """End the process and remove what it had half written; returns its exit code."""
         self.pipe.close()
         self.process.terminate()
         self.process.join(5)
         self.process.kill()
         self.process.join()
+        sweep(path_of(self.folder, self.task.k))
         return self.process.exitcode
 
 
