@@ -161,15 +161,58 @@ def test_the_generator_gives_the_critic_no_gradients_and_the_other_way_round() -
         assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in phase.parameters)
 
 
-@torch.no_grad()
-def test_matching_a_sequence_with_itself_costs_nothing() -> None:
+@pytest.mark.parametrize("kind", ["pairs", "means"])
+def test_feature_matching_by_hand(kind: str) -> None:
+    """The generator's loss is the distance of features, and the game none of it at weight 0."""
+    torch.manual_seed(0)
     model = CRNNGAN(MODEL)
-    seen = model.real(batch().x.float())
-    for kind in ("pairs", "means"):
-        objective = Recurrent(matching=kind)
-        assert float(objective._matched(model, seen, seen)) == 0
-        assert float(objective._matched(model, seen, seen.flip(0))) >= 0
-    assert float(Recurrent(matching="means")._matched(model, seen, seen.flip(0))) < 1e-9
+    objective = Recurrent(matching=kind, matching_weight=2, adversarial=0)
+    generator = objective.phases(model)[1]
+    found = generator.loss(batch(), 0, seeded())
+    shown = objective._shown(model, batch(), seeded())
+    with torch.no_grad():
+        fake = model.unroll(shown.z, shown.given)[1] * shown.here
+        real, made = (model.judge.features(seen)[0] for seen in (shown.seen, fake))
+        apart = real.mean(0) - made.mean(0) if kind == "means" else real - made
+        assert float(found["loss"]) == pytest.approx(2 * float(apart.square().mean()), rel=1e-5)
+        scores = model.critic(fake)
+        assert float(found["game"]) == pytest.approx(-float(log(scores)), rel=1e-5)
+        assert float(objective._matched(real, real)) == 0
+
+
+def log(scores: torch.Tensor) -> torch.Tensor:
+    return torch.sigmoid(scores).log().mean()
+
+
+def test_both_players_meet_what_was_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One recurrence a part serves both, and gives the gradients of two."""
+    torch.manual_seed(0)
+    model, unrolled = CRNNGAN(MODEL), []
+    unroll = CRNNGAN.unroll
+
+    def counted(self: CRNNGAN, *args: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        unrolled.append(torch.is_grad_enabled())
+        return unroll(self, *args)
+
+    monkeypatch.setattr(CRNNGAN, "unroll", counted)
+    critic, generator = Recurrent(likelihood=1, n_critic=2, unguided=0.5).phases(model)
+
+    def gradients(step: int, seed: int) -> list[torch.Tensor]:
+        model.zero_grad()
+        generator.loss(batch(), step, seeded(seed))["loss"].backward()
+        return [p.grad.clone() for p in generator.parameters if p.grad is not None]
+
+    alone = [gradients(1, seed) for seed in (5, 6)]
+    assert unrolled == [True, True]
+    critic.loss(batch(), 0, seeded(4))  # the generator is not due, so nothing is kept
+    for seed in (5, 6):  # two parts of a batch
+        critic.loss(batch(), 1, seeded(seed))
+    together = [gradients(1, seed) for seed in (5, 6)]
+    assert unrolled == [True, True, False, True, True]
+    for one, other in zip(alone, together, strict=True):
+        assert all(map(torch.equal, one, other))
+    assert all(map(torch.equal, alone[0], gradients(1, 5)))  # taken once
+    assert len(unrolled) == 6
 
 
 def test_a_share_of_sequences_is_told_nothing() -> None:

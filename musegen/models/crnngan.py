@@ -327,12 +327,15 @@ class Critic(nn.Module):
 
     def forward(self, seen: Tensor, exact: bool = False) -> Tensor:
         """Scores [b], of which the sigmoid is the probability of being real."""
-        out, here = self.features(seen, exact)
+        return self.score(*self.features(seen, exact))
+
+    def score(self, out: Tensor, here: Tensor) -> Tensor:
+        """Scores [b] of what `features` gives."""
         each = self.decide(out).float()
         count = here.sum((1, 2)).clamp(min=1)
         if self.decision == "probability":
             p = (torch.sigmoid(each) * here).sum((1, 2)) / count
-            score = torch.logit(p.clamp(1e-6, 1 - 1e-6))
+            score: Tensor = torch.logit(p.clamp(1e-6, 1 - 1e-6))
         else:
             score = (each * here).sum((1, 2)) / count
         if self.kernels:

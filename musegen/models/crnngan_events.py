@@ -255,8 +255,8 @@ class EventHead(nn.Module):
             if i + 1 < len(self.rulers.sizes):
                 context = context + hot @ _table(self.known[i])
             if i == 0:
-                since = ticks_of(number).round() if not number.requires_grad else ticks_of(number)
-                onset = onset + since.detach()
+                since = ticks_of(number.detach()).round()
+                onset = onset + since
                 context = context + self.now(self.slot(onset))
                 if cue is not None and cue.dim() == 3:
                     told = self._told(self.beat(cue, onset))
@@ -265,7 +265,7 @@ class EventHead(nn.Module):
             embedded = embedded + hot @ _table(table)
         x = torch.stack([numbers[ORDER.index(column)] for column in range(4)], -1)
         seen = torch.cat([*hots, torch.stack(places, -1)], -1)
-        return Cell(x, seen, embedded, since.detach())
+        return Cell(x, seen, embedded, since)
 
     def beat(self, cue: Tensor, onset: Tensor) -> Tensor:
         """What is told of the beats in which onsets [b] or [b, t] lie, cue [b, beats, cues]."""

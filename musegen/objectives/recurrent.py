@@ -12,6 +12,7 @@ Whether a player is frozen follows from the last two losses, which the model kee
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, cast
@@ -42,6 +43,10 @@ class Judge(Protocol):
 
     def features(self, seen: Tensor, exact: bool = False) -> tuple[Tensor, Tensor]:
         """Features [b, t, d], and where cells are."""
+        ...
+
+    def score(self, features: Tensor, here: Tensor) -> Tensor:
+        """Scores [b] of features."""
         ...
 
 
@@ -90,6 +95,29 @@ class _Shown(NamedTuple):
     given: Tensor | None
     seen: Tensor
     here: Tensor
+
+
+class _Made:
+    """What the generator made in a step of the game for both players, part by part of the batch.
+
+    Its weights are the same when the critic learns as when its own turn comes, so one recurrence
+    serves both.
+    """
+
+    def __init__(self) -> None:
+        self._kept: deque[tuple[int, Tensor]] = deque()
+
+    def keep(self, step: int, fake: Tensor) -> Tensor:
+        """Remember what will be asked for in the same step; older ones are forgotten."""
+        while self._kept and self._kept[0][0] != step:
+            self._kept.popleft()
+        self._kept.append((step, fake))
+        return fake
+
+    def take(self, step: int) -> Tensor | None:
+        """The next part of this step, if it was kept."""
+        kept = self._kept.popleft() if self._kept else (-1, None)
+        return kept[1] if kept[0] == step else None
 
 
 @dataclass(frozen=True)
@@ -142,7 +170,7 @@ class Recurrent(Adversarial):
                 "objective.pretrain at least 0"
             )
         critic, generator = list(gan.critic_parameters()), list(gan.generator_parameters())
-        regulariser = REGULARISERS[self.regulariser]
+        regulariser, made = REGULARISERS[self.regulariser], _Made()
 
         def critic_due(step: int) -> bool:
             return step >= self.pretrain and not self.rests(gan, 0)
@@ -160,7 +188,9 @@ class Recurrent(Adversarial):
             Phase(
                 "critic",
                 critic,
-                lambda batch, step, noise: self.against(gan, batch, noise, step),
+                lambda batch, step, noise: self.against(
+                    gan, batch, noise, step, made if generator_due(step) else None
+                ),
                 critic_due,
                 after,
                 self.critic_rate,
@@ -169,7 +199,7 @@ class Recurrent(Adversarial):
             Phase(
                 "generator",
                 generator,
-                lambda batch, step, noise: self.making(gan, batch, noise, step),
+                lambda batch, step, noise: self.making(gan, batch, noise, step, made),
                 generator_due,
             ),
         ]
@@ -184,12 +214,20 @@ class Recurrent(Adversarial):
         return min(whole, (1 + step // self.growth) * CELLS) if self.growth else whole
 
     def against(
-        self, model: RecurrentGAN, batch: Batch, generator: torch.Generator, step: int
+        self,
+        model: RecurrentGAN,
+        batch: Batch,
+        generator: torch.Generator,
+        step: int,
+        made: _Made | None = None,
     ) -> Losses:
-        """The critic's loss on real sequences against as many made ones of the same lengths."""
+        """The critic's loss on real sequences against as many made ones of the same lengths, which
+        are kept in `made`, with their gradients, for the generator's turn.
+        """
         shown = self._shown(model, batch, generator)
-        with torch.no_grad():
+        with torch.set_grad_enabled(made is not None and torch.is_grad_enabled()):
             fake = model.unroll(shown.z, shown.given)[1] * shown.here
+        fake = (made.keep(step, fake) if made else fake).detach()
         penalty = REGULARISERS[self.regulariser].penalty
         on_real, on_fake = model.critic(shown.seen), model.critic(fake)
         loss = LOSSES[self.loss].critic(on_real, on_fake)
@@ -207,27 +245,26 @@ class Recurrent(Adversarial):
         return {"loss": loss} | {k: v.detach() for k, v in found.items()}
 
     def making(
-        self, model: RecurrentGAN, batch: Batch, generator: torch.Generator, step: int
+        self,
+        model: RecurrentGAN,
+        batch: Batch,
+        generator: torch.Generator,
+        step: int,
+        made: _Made | None = None,
     ) -> Losses:
-        """The generator's loss: that of pretraining, or that of the game."""
+        """The generator's loss: that of pretraining, or that of the game, in which it goes on with
+        what it `made` for the critic of this step from the same noise.
+        """
         if step < self.pretrain:
             x = batch.x[:, : self.cells(step, batch.x.shape[1])].float()
             loss, parts = self._told(model, batch._replace(x=x), generator)
             found = {"told": loss} | parts
         else:
             shown = self._shown(model, batch, generator)
-            fake = model.unroll(shown.z, shown.given)[1] * shown.here
-            with frozen(model.critic_parameters()):
-                scores = model.critic(fake)
-                game = LOSSES[self.loss].generator(scores)
-                loss, found = self.adversarial * game, {"game": game}
-                if self.matching != "none":
-                    match = self._matched(model, shown.seen, fake)
-                    loss, found["matching"] = loss + self.matching_weight * match, match
-                if self.freeze:
-                    with torch.no_grad():
-                        on_real = model.critic(shown.seen)
-                    self._remember(model, LOSSES[self.loss].critic(on_real, scores), game)
+            fake = made.take(step) if made else None
+            if fake is None:
+                fake = model.unroll(shown.z, shown.given)[1] * shown.here
+            loss, found = self._game(model, shown.seen, fake)
             if self.likelihood:
                 told, parts = self._told(model, batch, generator)
                 loss = loss + self.likelihood * told
@@ -259,12 +296,29 @@ class Recurrent(Adversarial):
         rhythm = getattr(getattr(model, "config", None), "condition", "") == "rhythm"
         return _Shown(x, z, x[..., :2] if rhythm else given, seen, here)
 
-    def _matched(self, model: RecurrentGAN, real: Tensor, fake: Tensor) -> Tensor:
-        """Squared distances of the critic's features."""
-        features = model.judge.features
-        with torch.no_grad():
-            wanted = features(real)[0]
-        made = features(fake)[0]
+    def _game(self, model: RecurrentGAN, real: Tensor, fake: Tensor) -> tuple[Tensor, Losses]:
+        """What the generator loses by what it made, and its parts; the critic looks once at each
+        side, at the real one only where something follows from it.
+        """
+        judge, kind = model.judge, LOSSES[self.loss]
+        with frozen(model.critic_parameters()):
+            features, here = judge.features(fake)
+            # Without its place in the loss the game is only told.
+            scores = judge.score(features if self.adversarial else features.detach(), here)
+            game = kind.generator(scores)
+            loss, found = self.adversarial * game, {"game": game}
+            if self.matching != "none" or self.freeze:
+                with torch.no_grad():
+                    wanted, there = judge.features(real)
+                    on_real = judge.score(wanted, there)
+                self._remember(model, kind.critic(on_real, scores), game)
+            if self.matching != "none":
+                found["matching"] = self._matched(wanted, features)
+                loss = loss + self.matching_weight * found["matching"]
+        return loss, found
+
+    def _matched(self, wanted: Tensor, made: Tensor) -> Tensor:
+        """Squared distances of the critic's features of real and of made sequences."""
         if self.matching == "means":
             wanted, made = wanted.mean(0), made.mean(0)
         return F.mse_loss(made.float(), wanted.float())
