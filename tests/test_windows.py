@@ -219,3 +219,16 @@ def test_times_fit_sixteen_bits(kind: str) -> None:
 def test_a_band_of_one_track_needs_no_column_for_it() -> None:
     found = cut(midi.read(SAMPLES / "bach_bwv253.mid"), Settings("band", tracks="piano"), Counter())
     assert found.notes.shape == (found.counts.sum(), 4)
+
+
+@pytest.mark.parametrize(("rests", "starts"), [(0, [0]), (1, [0, 1]), (2, [0, 1, 2, 3])])
+def test_as_many_bars_may_be_silent_as_are_told(rests: int, starts: list[int]) -> None:
+    """Four notes in each of bars 1 to 4 of 7: windows of four bars know up to `rests` more."""
+    rows = [(bar * BAR + i * 480, 480, 60 + bar + i, 80) for bar in range(4) for i in range(4)]
+    score = one_track([*rows, (6 * BAR, 480, 60, 80)])
+    dropped: Counter[str] = Counter()
+    pieces = cut(score, Settings(bars=4, rests=rests), dropped)
+    first = [window[0][2] for window in separate(pieces)]
+    assert first == [60 + start for start in starts]
+    assert dropped.total() == 4 - len(starts)
+    assert ("rests" in Settings(bars=4, rests=rests).told()) == (rests > 0)

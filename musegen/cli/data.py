@@ -30,6 +30,9 @@ def _share(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
 @click.option(
     "--min-tracks", type=click.IntRange(0), help="Tracks that must play in half of the bars."
 )
+@click.option(
+    "--rests", default=0, type=click.IntRange(0), help="Bars of a window that may be silent."
+)
 @click.option("--chords", is_flag=True, help="Keep the chord symbols of songs that have them.")
 @click.option("--workers", type=click.IntRange(0), help="Processes.  [default: one a core]")
 @click.option("--cluster", default="", metavar="ADDRESS", help="Read on this Dask cluster instead.")

@@ -20,7 +20,6 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -85,7 +84,7 @@ def prepare(
     plan: dict[str, Any] = {
         "version": VERSION,
         "sources": [Path(name).name for name in names],
-        **asdict(settings),
+        **settings.told(),
         "held_out": list(held_out),
         "everything": everything,
         "entries_per_shard": ENTRIES,

@@ -25,7 +25,6 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TextIO
 
@@ -178,7 +177,7 @@ def _attempts(path: Path, n: int, limit: float | None) -> Iterator[_Attempts]:
 
 def identify(entries: Sequence[Entry], settings: Settings) -> str:
     """A hash of what a shard is made from: names and sizes of the entries, and the settings."""
-    lines = [json.dumps([VERSION, asdict(settings)])]
+    lines = [json.dumps([VERSION, settings.told()])]
     lines += [json.dumps([e.corpus, e.name, e.title, _size(e)]) for e in entries]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 

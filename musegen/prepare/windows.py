@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ from musegen.score import DURATION, ONSET, PITCH, Notes, Score
 from musegen.segment import bar_runs, pick_melody, step_runs, trio_tracks, windows
 
 Runs = list[tuple[Notes, int]]
+_SILENT = ("a silent bar", "too many silent bars")
 SKETCH = 256  # hashes that stand for the shapes of a song, the smallest of them
 _CHORD_BYTES = 5  # the 36 bits of `Chords` for a beat
 
@@ -43,6 +44,7 @@ class Settings:
         tracks: a key of `TRACKSETS`, for the kind "band".
         min_tracks: tracks that must sound in at least half of the bars; None is the kind's own.
         chords: keep the chord symbol of each beat, too.
+        rests: bars of a window in which nothing may sound.
     """
 
     kind: str = "melody"
@@ -51,6 +53,11 @@ class Settings:
     tracks: str = ""
     min_tracks: int | None = None
     chords: bool = False
+    rests: int = 0
+
+    def told(self) -> dict[str, Any]:
+        """As folders keep it: `rests` only where there may be some, since older folders lack it."""
+        return {k: v for k, v in asdict(self).items() if k != "rests" or v}
 
 
 @dataclass(frozen=True)
@@ -326,7 +333,7 @@ def _unsuitable(notes: Notes, count: NDArray[np.int64], settings: Settings) -> l
     least = min(least, tracks)
     reasons = (
         (count < kind.min_notes, f"fewer than {kind.min_notes} notes"),
-        ((sounding.any(axis=1).sum(axis=1) < bars), "a silent bar"),
+        (sounding.any(axis=1).sum(axis=1) < bars - settings.rests, _SILENT[settings.rests > 0]),
         (active < least, f"fewer than {least} tracks playing"),
         (pitches.sum(axis=1) < kind.min_pitches, "one pitch only"),
         (np.bincount(owner[outside & pitched], minlength=n) > 0, "outside the piano's range"),
