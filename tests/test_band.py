@@ -96,7 +96,17 @@ def test_a_threshold_for_each_track() -> None:
     usual = [len(t) for t in band().generate(seed=1)[0].tracks]
     assert count[3] < usual[3]
     assert count[:3] + count[4:] == usual[:3] + usual[4:]
-    assert band()._thresholds(None) == [0.5, 0.5, 0.4, 0.5, 0.5]
+    assert np.allclose(band()._thresholds(None), [0.5, 0.5, 0.4, 0.5, 0.5])
+    two = band()._thresholds({"bass": (0.2, 0.3)})  # of what is held and what is struck
+    assert np.allclose(two, [[0.5, 0.5, 0.4, 0.2, 0.5], [0.5, 0.5, 0.4, 0.3, 0.5]])
+
+
+def test_rolls_are_what_is_written() -> None:
+    """Nothing is held that was not struck, so nothing is lost on the way to notes."""
+    rolls = band().rolls(6, seed=1, threshold={"piano": (0.1, 0.4), "guitar": (0.1, 0.7)})
+    for x in rolls:
+        assert np.array_equal(ROLL.encode(ROLL.decode(x)), x)
+    assert rolls[:, 1:3].sum() > rolls[:, 6:8].sum()  # some notes are long
 
 
 def test_interpolation_ends_at_its_seeds() -> None:

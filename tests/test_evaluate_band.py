@@ -15,7 +15,14 @@ from musegen import pretrained
 from musegen.dataset import Windows, load, settings_for
 from musegen.errors import InputError
 from musegen.evaluate import measure
-from musegen.evaluate.musegan import agree, evaluate, features, overlaps, told_apart
+from musegen.evaluate.musegan import (
+    agree,
+    evaluate,
+    features,
+    overlaps,
+    thresholds,
+    told_apart,
+)
 from musegen.objectives.adversarial import Adversarial
 from musegen.pipeline.musegan import MuseGANPipeline
 from musegen.prepare import prepare
@@ -88,6 +95,22 @@ def test_a_whole_report() -> None:
     again = evaluate(pipeline.bundle, windows("test"), windows("train"), n=24, seed=1)
     assert again.variety == found.numbers["variety"]
     assert again.coverage == found.numbers["coverage"]
+
+
+def test_thresholds_are_found_again() -> None:
+    """Of music that the model made with some, these are the best."""
+    pipeline = band("none")
+    x = pipeline.rolls(48, seed=1, threshold={"piano": (0.3, 0.5), "bass": (0.4, 0.4)})
+    notes = [ROLL.decode_steps(roll) for roll in x]
+    offsets = np.cumsum([0, *map(len, notes)])
+    still = np.zeros(len(x), np.int64)
+    music = Windows(np.concatenate(notes).astype(np.int16), offsets, still, ("made",), ROLL)
+    assert np.array_equal(music.encode(np.arange(len(x))), x)
+    found = thresholds(pipeline.bundle, music, n=len(x), seed=1)
+    again = pipeline.rolls(len(x), seed=1, threshold=found)
+    assert (again == x).mean() > 0.999
+    other = thresholds(pipeline.bundle, music, n=len(x), seed=2)
+    assert all(abs(a - b) <= 0.1 for k in found for a, b in zip(found[k], other[k], strict=True))
 
 
 def test_training_music_is_near_itself() -> None:

@@ -10,7 +10,7 @@ import torch
 
 from musegen.config import from_dict, override, to_dict
 from musegen.errors import MusegenError
-from musegen.models.musegan import MuseGAN, MuseGANConfig
+from musegen.models.musegan import MuseGAN, MuseGANConfig, led
 from musegen.models.musegan_critic import CriticConfig
 from musegen.objectives import Batch
 from musegen.objectives.adversarial import Adversarial
@@ -182,6 +182,14 @@ def test_repeated_notes_survive() -> None:
     roll = model().whole(cells)[0].numpy()
     notes = ROLL.decode_steps(roll)
     assert notes[:, :2].tolist() == [[0, 2], [2, 2], [4, 4]]
+
+
+def test_what_was_never_struck_is_no_note() -> None:
+    x = torch.zeros(1, 2, 7, 1, dtype=torch.uint8)
+    x[0, 0, :, 0] = torch.tensor([1, 1, 1, 0, 1, 1, 1])
+    x[0, 1, [1, 6], 0] = 1  # struck late, and after a rest very late
+    assert led(x)[0, 0, :, 0].tolist() == [0, 1, 1, 0, 0, 0, 1]
+    assert torch.equal(led(x)[:, 1], x[:, 1])
 
 
 @pytest.mark.parametrize("given", ["any", "some", "one", "3"])

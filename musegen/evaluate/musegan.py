@@ -7,7 +7,7 @@ published code does (docs/metrics.md).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -140,11 +140,11 @@ def evaluate(
 
 
 def thresholds(
-    bundle: Bundle, training: Windows, *, n: int = 256, seed: int = 0, given: bool = False
-) -> dict[str, float]:
-    """The threshold of each track, of CUTS, with which its empty bars, sounding cells and pitch
-    classes to a bar come nearest to those of training music: what a bundle keeps as `thresholds`,
-    or, with one track of each phrase `given`, as `thresholds_given`.
+    bundle: Bundle, training: Windows, *, n: int = 256, seed: int = 1, given: bool = False
+) -> dict[str, list[float]]:
+    """The thresholds of held and of struck cells of each track, of CUTS, with which its empty bars,
+    cells, notes, pitch classes and short notes come nearest to those of training music: what a
+    bundle keeps as `thresholds`, or, with one track of each phrase `given`, as `thresholds_given`.
     """
     roll: Pianoroll = bundle.representation
     k, pipeline = len(roll.trackset), MuseGANPipeline(bundle)
@@ -155,26 +155,30 @@ def thresholds(
         made = luck.argmax(1)[:, None] != np.arange(k)
         known = np.tile(~made, (1, real.shape[1] // k))[:, :, None, None]
         told = np.where(known, real.astype(np.int8), np.int8(-1))
-
-    fold = np.eye(12, dtype=np.float32)[np.arange(real.shape[-1]) % 12]
+    bars = np.repeat(made, roll.bars, axis=0)
 
     def counted(x: Roll) -> Values:
-        bars = x[:, :k].reshape(len(x), k, roll.bars, -1, x.shape[-1])
-        plays, classes = bars.any((3, 4)).sum(2), (bars.any(3) @ fold > 0).sum((2, 3))
-        empty, cells, many = (
-            (v * made).sum(0) / np.maximum((d * made).sum(0), 1)
-            for v, d in ((1 - plays / roll.bars, 1), (x[:, :k].mean((2, 3)), 1), (classes, plays))
-        )
-        return np.stack([25 * empty, np.log(cells + 1e-5), many])
+        """What is to be alike, weighed: [5, tracks]."""
+        means = []
+        for mode, metric, weight in (("paper", "EB", 25), ("octave", "UPC", 1), ("paper", "QN", 4)):
+            found = _bars(x, roll, mode, ())
+            mine = {metric: np.where(bars, found.values[metric], np.nan)}
+            means.append(weight * np.nan_to_num(replace(found, values=mine).mean(metric)))
+        cells = x.mean((2, 3)).reshape(len(x), -1, k).swapaxes(0, 1)
+        return np.stack(means + [np.log((c * made).sum(0) / made.sum(0) + 1e-5) for c in cells])
 
-    goal = counted(real)
-    costs = []
-    for cut in CUTS:
-        found = counted(pipeline.rolls(len(real), seed=seed, threshold=cut, given=told))
-        costs.append(np.abs(found - goal).sum(0))
-    best = np.argmin(costs, axis=0)
-    names = (name.lower() for name in roll.trackset.names)
-    return {name: CUTS[i] for name, i in zip(names, best.tolist(), strict=True)}
+    names, goal = [name.lower() for name in roll.trackset.names], counted(real)
+    best = np.full((real.shape[1] // k, k), 0.5)
+    for planes in ([0, 1], [1], [0]) if roll.onsets else ([0],):  # both alike, then in turn
+        tried = np.repeat(best[None], len(CUTS), axis=0)
+        tried[:, planes] = np.array(CUTS)[:, None, None]
+        costs = []
+        for cut in tried:
+            each = dict(zip(names, cut.T.tolist(), strict=True))
+            x = pipeline.rolls(len(real), seed=seed, threshold=each, given=told)
+            costs.append(np.abs(counted(x) - goal).sum(0))
+        best = tried[np.argmin(costs, axis=0), :, np.arange(k)].T
+    return dict(zip(names, best.T.tolist(), strict=True))
 
 
 def agree(x: Roll, roll: Pianoroll, which: int) -> dict[str, float]:
@@ -343,7 +347,9 @@ def _at_home(pipeline: MuseGANPipeline, x: Roll) -> Roll:
     return moved
 
 
-def _bars(x: Roll, roll: Pianoroll, mode: str) -> BarStatistics:
+def _bars(
+    x: Roll, roll: Pianoroll, mode: str, pairs: Sequence[tuple[int, int]] | None = None
+) -> BarStatistics:
     k, drums = len(roll.trackset), roll.trackset.drums
     onsets = x[:, k:] if roll.onsets else None
     names = roll.trackset.names
@@ -355,6 +361,7 @@ def _bars(x: Roll, roll: Pianoroll, mode: str) -> BarStatistics:
         names=names,
         onsets=onsets,
         mode=mode,
+        pairs=pairs,
     )
 
 

@@ -199,17 +199,20 @@ class MuseGAN(nn.Module):
             z: latents [b, z].
             generator: source of the draws.
             given: rolls with -1 in the tracks to be made.
-            threshold: probabilities over it sound, in all tracks or each [k].
+            threshold: probabilities over it sound, in all tracks or each [k], or those of what is
+                held and what is struck [planes, k].
             temperature: 0 cuts at the threshold; above, cells are drawn (Bernoulli), 1 with the
                 probabilities as they are.
         """
         out = self.logits(z, given)
         bar = torch.as_tensor(threshold, dtype=out.dtype, device=out.device).clamp(1e-6, 1 - 1e-6)
-        out = out * (2 if self.config.output == "tanh" else self.slope) - bar.logit().view(-1, 1, 1)
+        out = out * (2 if self.config.output == "tanh" else self.slope)
+        out = out - bar.logit()[..., None, None]
         if temperature > 0:
             chance = torch.rand(out.shape, generator=generator, device=generator.device).to(out)
             out = torch.sigmoid(out / temperature) - chance
-        return self.kept(self.whole((out > 0).to(out)), given).to(torch.uint8)
+        roll = self.whole((out > 0).to(out)).to(torch.uint8)
+        return self.kept(led(roll) if self.config.onsets else roll, given).to(torch.uint8)
 
     def critic(self, x: Tensor, given: Tensor | None = None) -> Tensor:
         """Scores [b] of rolls; given tracks are part of them."""
@@ -331,3 +334,13 @@ class MuseGAN(nn.Module):
     def critic_parameters(self) -> Iterator[nn.Parameter]:
         """What the critic's phase trains."""
         return self.judge.parameters()
+
+
+def led(x: Tensor) -> Tensor:
+    """Rolls [b, 2 k, t, p] without cells that are held though nothing was struck: they are no note,
+    and are not written.
+    """
+    sounds, struck = x.unflatten(1, (2, -1)).unbind(1)
+    step = torch.arange(1, x.shape[2] + 1, dtype=torch.int16, device=x.device).view(-1, 1)
+    begun, silent = ((cells * step).cummax(2).values for cells in (struck > 0, sounds == 0))
+    return torch.cat([sounds * (begun > silent), struck], dim=1)

@@ -26,7 +26,7 @@ CANDIDATES = 8  # phrases drawn for each window of an accompaniment, the best fi
 MOST = 4096  # phrases in one call: more do not fit into the memory of a laptop
 
 Roll: TypeAlias = NDArray[np.uint8]
-PerTrack: TypeAlias = float | Mapping[str, float]
+PerTrack: TypeAlias = float | Mapping[str, float | Sequence[float]]
 
 
 class MuseGANPipeline(Pipeline):
@@ -61,8 +61,9 @@ class MuseGANPipeline(Pipeline):
             seed: same seed, same music.
             bars: length of each, the model's phrase by default.
             temperature: 0 cuts probabilities at the threshold, above 0 cells are drawn.
-            threshold: over which probability a cell sounds, for all or by name of the track; what
-                the bundle was measured with by default.
+            threshold: over which probability a cell sounds, for all or by name of the track, there
+                also as two, of what is held and what is struck; what the bundle was measured with
+                by default.
             tempo: quarter notes a minute.
             mute: names of tracks to leave out.
             programs: General MIDI programs (0-127) by name of the track.
@@ -320,7 +321,7 @@ class MuseGANPipeline(Pipeline):
     ) -> Roll:
         if temperature < 0:
             raise MusegenError("temperature must be a number from 0 up")
-        cut = torch.tensor(self._thresholds(threshold, given is not None))
+        cut = torch.from_numpy(self._thresholds(threshold, given is not None))
         parts = []
         for i in range(0, len(z), 64):
             some, told = z[i : i + 64], None if given is None else given[i : i + 64]
@@ -335,18 +336,22 @@ class MuseGANPipeline(Pipeline):
         made: Roll = torch.cat(parts).numpy()
         return made
 
-    def _thresholds(self, threshold: PerTrack | None, given: bool = False) -> list[float]:
-        """A threshold for each track, with others kept for music around given tracks."""
+    def _thresholds(self, threshold: PerTrack | None, given: bool = False) -> NDArray[np.float32]:
+        """Those of held and struck cells of each track, [planes, tracks], with others kept for
+        music around given tracks.
+        """
         info = self.bundle.info
         kept = info.get("thresholds", {})
         kept = info.get("thresholds_given", kept) if given else kept
-        values = [float(kept.get(name.lower(), 0.5)) for name in self.tracks.names]
+        values = np.empty((self.model.config.planes, len(self.tracks)), np.float32)
+        for i, name in enumerate(self.tracks.names):
+            values[:, i] = kept.get(name.lower(), 0.5)
         if isinstance(threshold, Mapping):
             for key, value in threshold.items():
-                values[roles.part(self.tracks, key)] = float(value)
+                values[:, roles.part(self.tracks, key)] = value
         elif threshold is not None:
-            values = [float(threshold)] * len(values)
-        if not all(0 < v < 1 for v in values):
+            values[:] = threshold
+        if not ((values > 0) & (values < 1)).all():
             raise MusegenError("a threshold must lie between 0 and 1; try 0.5")
         return values
 
