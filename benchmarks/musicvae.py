@@ -26,7 +26,6 @@ from musegen.models.musicvae import MusicVAE, MusicVAEConfig
 from musegen.objectives import Batch
 from musegen.objectives.variational import ELBO, cross_entropy, gaussian_kl
 from musegen.optimisation import set_up_cpu
-from musegen.presets import preset
 
 # As large as the ports are that train in a day on one GPU: 19 million parameters.
 PORT = MusicVAEConfig(
@@ -37,6 +36,19 @@ PORT = MusicVAEConfig(
     decoder=(512, 512),
     segments=16,
     conductor=(512, 512),
+)
+
+
+# Fit for a CPU, 1.16 million.
+SMALL = MusicVAEConfig(
+    steps=256,
+    latent=256,
+    encoder=128,
+    decoder=(256,),
+    embedding=64,
+    segments=16,
+    conductor=(192,),
+    context=128,
 )
 
 
@@ -197,8 +209,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     set_up_cpu(torch.get_num_threads())
-    config = PORT if asked.sizes == "port" else preset("hierdec_mel_16bar_small").model
-    assert isinstance(config, MusicVAEConfig)
+    config = PORT if asked.sizes == "port" else SMALL
     torch.manual_seed(0)
     large, shipped = MusicVAE(config).eval(), pretrained.load("melody-16bar").model
     found = {

@@ -54,7 +54,7 @@ def fitted(preset: Preset, data: Windows, init: Bundle | None) -> Preset:
             raise MusegenError(f"cannot begin with {init.name}: it is of another family")
         theirs = replace(theirs, **{k: v for k, v in facts.items() if k != "shift"})
         if isinstance(ours, MusicVAEConfig) and isinstance(theirs, MusicVAEConfig):
-            ours = ours.part if theirs.segments < ours.segments else ours
+            ours = ours.part if theirs.segments < ours.segments and not ours.heard else ours
             ours = ours if theirs.control else replace(ours, control=0)
         for field in dataclasses.fields(theirs):
             mine, other = (getattr(c, field.name) for c in (ours, theirs))

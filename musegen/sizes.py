@@ -29,9 +29,10 @@ class MusicVAEConfig:
         conductor: units of each layer of the conductor LSTM (segments above 1 only).
         context: size of what the conductor tells a segment; 0 for its last layer's units.
         encode_segments: whether the encoder is hierarchical too.
+        heard: parts that a hierarchical encoder reads, where not the decoder's; 0 for `segments`.
         unconditional: whether the decoder is a language model too (see the module).
         recall: layers of attention from a segment to those before it, for that language model
-            (with segments and encode_segments only).
+            (with segments and encode_segments only, and without heard).
         control: size of what encoder and decoder are given at each step beside their inputs: 36
             for chords (see `representations.chords.Chords`), 0 for nothing.
         shift: largest transposition in training, up or down, which the language model is told.
@@ -52,6 +53,7 @@ class MusicVAEConfig:
     conductor: tuple[int, ...] = ()
     context: int = 0
     encode_segments: bool = False
+    heard: int = 0
     unconditional: bool = False
     recall: int = 0
     control: int = 0
@@ -63,6 +65,16 @@ class MusicVAEConfig:
     def told(self) -> int:
         """Size of what a segment is decoded from: z itself, or the conductor's embedding."""
         return (self.context or self.conductor[-1]) if self.segments > 1 else self.latent
+
+    @property
+    def parts(self) -> int:
+        """How many parts of a sequence the encoder reads by themselves."""
+        return (self.heard or self.segments) if self.encode_segments else 1
+
+    @property
+    def gist(self) -> int:
+        """Size of what each of them is about."""
+        return self.encoder if self.heard else self.told
 
     @property
     def part(self) -> MusicVAEConfig:

@@ -163,6 +163,8 @@ def same_cells(theirs: CRNNGAN, ours: Any, z: torch.Tensor, **options: Any) -> n
             "readout": "last",
         },
         {"unconditional": False, "latent": 20},
+        {"steps": 64, "encode_segments": True, "heard": 4},
+        {"steps": 64, "segments": 2, "conductor": (12,), "encode_segments": True, "heard": 8},
     ],
 )
 def test_models_of_every_build_give_the_numbers_of_torch(more: dict[str, Any]) -> None:

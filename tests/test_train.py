@@ -303,6 +303,7 @@ def test_a_run_that_never_began_does_not_keep_its_folder(tmp_path: Path) -> None
         ("model.unconditional=false", "model.unconditional needs"),
         ("objective.unconditional=0.01", "windows of both kinds"),
         ("objective.unconditional=1", "windows of both kinds"),
+        ("model.heard=4", "model.heard needs model.encode_segments"),
         ("model.latent=-1", "there is no such model"),
     ],
 )

@@ -16,7 +16,8 @@ Deviations, each behind a field of the config:
   Reconstruction of held-out songs is learned many times faster, so this is the default here. In
   the hierarchy each segment has such a view of z, and each step one of its segment's embedding.
 * `encode_segments`: the encoder reads each segment by itself and an LSTM over segments puts them
-  together (the reference code's hierarchical encoder), 16 steps deep instead of 256.
+  together (the reference code's hierarchical encoder), 16 steps deep instead of 256. With `heard`
+  its parts are others than the decoder's, so that a flat decoder can have the same encoder.
 * `embedding`: symbols pass a learned table instead of a one-hot vector: the same function class,
   a smaller product per step.
 * `control`: what is given for each step, such as chords, is put beside the inputs of encoder and
@@ -62,16 +63,16 @@ class MusicVAE(nn.Module):
         self.encoder = nn.LSTM(
             width, c.encoder, num_layers=c.layers, batch_first=True, bidirectional=True
         )
-        read = c.steps if not c.encode_segments else steps
+        read = c.steps // c.parts
         if by_step:
             self.project = nn.Linear(2 * c.encoder, c.view)
         summary = read * c.view if by_step else 2 * c.encoder
         if c.encode_segments:
-            self.gist = nn.Linear(summary, c.told)
-            self.over_segments = nn.LSTM(c.told, c.encoder, batch_first=True, bidirectional=True)
+            self.gist = nn.Linear(summary, c.gist)
+            self.over_segments = nn.LSTM(c.gist, c.encoder, batch_first=True, bidirectional=True)
             if by_step:
-                self.project_segment = nn.Linear(2 * c.encoder + c.told, c.told)
-            summary = c.segments * c.told if by_step else 2 * c.encoder
+                self.project_segment = nn.Linear(2 * c.encoder + c.gist, c.gist)
+            summary = c.parts * c.gist if by_step else 2 * c.encoder
         self.posterior = nn.Linear(summary, 2 * c.latent)
         if c.segments > 1:
             if by_step:
@@ -130,15 +131,14 @@ class MusicVAE(nn.Module):
         self.load_state_dict(weights)
 
     def gists(self, x: Tensor, given: Tensor | None = None) -> Tensor:
-        """What each segment of the symbols [b, t] is about, [b, u, d] (encode_segments only)."""
+        """What each part of the symbols [b, t] is about, [b, u, d] (encode_segments only)."""
         gist = self.gist(self._read(x, given))
-        return rearrange(gist, "(b u) d -> b u d", u=self.config.segments)
+        return rearrange(gist, "(b u) d -> b u d", u=self.config.parts)
 
     def _read(self, x: Tensor, given: Tensor | None) -> Tensor:
-        """Symbols as the encoder sums them up, [b, d], or [b u, d] where it reads segments."""
+        """Symbols as the encoder sums them up, [b, d], or [b u, d] where it reads parts."""
         beside = self._given(given, len(x))
-        if self.config.encode_segments:
-            x = self._segments(x)
+        x = self._cut(x, self.config.parts)
         tables = [voice.table(line) for voice, line in self._lines(x)]
         if beside is not None:
             tables.append(beside.view(*x.shape[:1], x.shape[-1], -1))
@@ -175,9 +175,8 @@ class MusicVAE(nn.Module):
         steps = given.to(self.posterior.weight).repeat_interleave(c.steps // given.shape[1], 1)
         return rearrange(steps, "b (u t) c -> (b u) t c", u=c.segments)
 
-    def _segments(self, x: Tensor) -> Tensor:
-        """Sequences [b, (k,) t] as segments [b u, (k,) t]."""
-        u = self.config.segments
+    def _cut(self, x: Tensor, u: int) -> Tensor:
+        """Sequences [b, (k,) t] in u parts each, [b u, (k,) t]."""
         return x.reshape(*x.shape[:-1], u, -1).movedim(-2, 1).flatten(0, 1)
 
     def _whole(self, x: Tensor) -> Tensor:
@@ -219,8 +218,8 @@ class MusicVAE(nn.Module):
     ) -> list[Tensor]:
         """Logits as `forward` gives them, from what each segment is told [b u, d]."""
         beside = self._given(given, len(x))
-        x, b = self._segments(x), len(x)
-        hidden = [None] * len(self.voices) if hide is None else self._lines(self._segments(hide))
+        x, b, u = self._cut(x, self.config.segments), len(x), self.config.segments
+        hidden = [None] * len(self.voices) if hide is None else self._lines(self._cut(hide, u))
         logits = []
         for (voice, line), covered in zip(self._lines(x), hidden, strict=True):
             out = voice(told, line, None if covered is None else covered[1], beside)
@@ -239,7 +238,7 @@ class MusicVAE(nn.Module):
         beside = self._given(given, len(x))
         out = [
             voice.scheduled(told, line, chance, generator, beside)
-            for voice, line in self._lines(self._segments(x))
+            for voice, line in self._lines(self._cut(x, self.config.segments))
         ]
         return [logits.reshape(len(x), -1, logits.shape[-1]) for logits in out]
 

@@ -158,7 +158,7 @@ class MusicVAE:
 
     def __init__(self, config: MusicVAEConfig, weights: Weights) -> None:
         self.config = c = config
-        by_step, steps, e = c.readout == "steps", c.steps // c.segments, c.encoder
+        by_step, e = c.readout == "steps", c.encoder
         self.voices = [Voice(c, v, weights, f"voices.{k}") for k, v in enumerate(c.vocab)]
         width = sum(c.embedding or v for v in c.vocab) + c.control
         self.encoder = [
@@ -168,21 +168,21 @@ class MusicVAE:
             )
             for i in range(c.layers)
         ]
-        read = c.steps if not c.encode_segments else steps
+        read = c.steps // c.parts
         if by_step:
             self.project = weights.linear("project", 2 * e, c.view)
         summary = read * c.view if by_step else 2 * e
         if c.encode_segments:
-            self.gist = weights.linear("gist", summary, c.told)
+            self.gist = weights.linear("gist", summary, c.gist)
             self.over_segments = [
                 (
-                    weights.lstm("over_segments", c.told, e),
-                    weights.lstm("over_segments", c.told, e, "l0_reverse"),
+                    weights.lstm("over_segments", c.gist, e),
+                    weights.lstm("over_segments", c.gist, e, "l0_reverse"),
                 )
             ]
             if by_step:
-                self.project_segment = weights.linear("project_segment", 2 * e + c.told, c.told)
-            summary = c.segments * c.told if by_step else 2 * e
+                self.project_segment = weights.linear("project_segment", 2 * e + c.gist, c.gist)
+            summary = c.parts * c.gist if by_step else 2 * e
         self.posterior = weights.linear("posterior", summary, 2 * c.latent)
         if c.segments > 1:
             if by_step:
@@ -229,7 +229,7 @@ class MusicVAE:
         if not c.encode_segments:
             summary = self._read(x, beside)
         else:
-            gist = self.gist(self._read(self._segments(x), beside)).reshape(len(x), c.segments, -1)
+            gist = self.gist(self._read(self._cut(x, c.parts), beside)).reshape(len(x), c.parts, -1)
             states, summary = both_ways(gist, self.over_segments)
             if c.readout == "steps":
                 read = self.project_segment(np.concatenate([states, gist], -1))
@@ -237,9 +237,8 @@ class MusicVAE:
         mean, spread = np.split(self.posterior(summary), 2, axis=-1)
         return mean, np.logaddexp(spread, np.float32(0))  # softplus
 
-    def _segments(self, x: Ints) -> Ints:
-        """Sequences [b, (k,) t] as segments [b u, (k,) t]."""
-        u = self.config.segments
+    def _cut(self, x: Ints, u: int) -> Ints:
+        """Sequences [b, (k,) t] in u parts each, [b u, (k,) t]."""
         parts = np.moveaxis(x.reshape(*x.shape[:-1], u, -1), -2, 1)
         return parts.reshape(-1, *parts.shape[2:])
 
@@ -267,7 +266,7 @@ class MusicVAE:
         """Logits [b, t, v] of each voice given z [b, z] and the true symbols [b, (k,) t] before
         each step.
         """
-        parts = self._segments(x)
+        parts = self._cut(x, self.config.segments)
         lines = parts.swapaxes(0, 1) if len(self.voices) > 1 else parts[None]
         told, beside = self.conduct(z), self._given(given, len(z))
         logits = (v.after(told, line, beside) for v, line in zip(self.voices, lines, strict=True))
