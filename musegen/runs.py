@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from musegen import config as configs
-from musegen.errors import MusegenError
+from musegen.errors import InputError, MusegenError
 from musegen.midi import write_atomic
 
 
@@ -72,14 +72,36 @@ def write_config(out: Path, preset: Any, seed: int, data_digest: str, init: str)
     write_atomic(path, text.encode(), force=True)
 
 
-def log(out: Path, step: int, losses: dict[str, float], held_out: dict[str, float]) -> None:
-    """One line of log.jsonl."""
-    row = {"step": step, "time": round(time.time(), 1), "train": losses}
+def log(
+    out: Path,
+    step: int,
+    losses: dict[str, float],
+    held_out: dict[str, float],
+    made: Mapping[str, float],
+) -> None:
+    """One line of log.jsonl; `made` are statistics of music that was made."""
+    row = {"step": step, "time": round(time.time(), 1), "train": losses, "held_out": held_out}
+    row |= {"made": dict(made)} if made else {}
     try:
         with (out / "log.jsonl").open("a") as file:
-            file.write(json.dumps(row | {"held_out": held_out}) + "\n")
+            file.write(json.dumps(row) + "\n")
     except OSError as error:
         raise MusegenError(f"{out / 'log.jsonl'}: cannot be written ({error.strerror})") from None
+
+
+def read_log(out: Path) -> list[dict[str, Any]]:
+    """The rows of log.jsonl.
+
+    Raises:
+        InputError: there is none, or it is broken.
+    """
+    path = out / "log.jsonl"
+    try:
+        rows: list[dict[str, Any]] = [json.loads(line) for line in path.read_text().splitlines()]
+        return [{"step": int(row["step"]), **row} for row in rows]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        kind = type(error).__name__
+        raise InputError(str(path), f"is no log of a run ({kind}); name a run's folder") from None
 
 
 def trim_log(out: Path, step: int) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ def train(
     every: int = 500,
     init: Bundle | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
-    watch: Callable[[nn.Module, int], None] = lambda model, step: None,
+    watch: Callable[[nn.Module, int], Mapping[str, float]] = lambda model, step: {},
 ) -> nn.Module:
     """Train a preset, or go on where a run in `out` stopped; returns the best averaged weights.
 
@@ -75,7 +75,8 @@ def train(
         every: steps between validations, checkpoints and calls of `watch`.
         init: a bundle of the same sizes whose weights are the start.
         report: called after each step.
-        watch: called with the averaged model and the step at each validation.
+        watch: called with the averaged model and the step at each validation; what it says of the
+            music that it made goes into the log.
 
     Raises:
         InputError: too little data, or windows of another kind.
@@ -152,9 +153,8 @@ def train(
                     weights = {k: v.clone() for k, v in average.state_dict().items()}
                     state |= {"best": held_out["loss"], "best_weights": weights}
                 if first:
-                    runs.log(out, step, losses, held_out)
+                    runs.log(out, step, losses, held_out, watch(average, step))
                     save()
-                    watch(average, step)
             report(Progress(step, training.steps, losses, held_out))
             signum = distributed.largest(max(asked, default=0))
             if signum:

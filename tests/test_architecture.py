@@ -43,7 +43,7 @@ pipeline.roles pipeline.musegan pipeline.latent pipeline.musicvae pipeline.crnng
 pipeline
 evaluate.report evaluate.diffusion evaluate.features evaluate.interpolation evaluate.harmony
 evaluate.musicvae evaluate.crnngan evaluate.groovae
-evaluate.musegan evaluate
+evaluate.musegan evaluate.curves evaluate
 server server.tasks server.payload server.worker server.jobs server.page server.app
 daw.fl daw.dawproject daw.reaper daw.muse daw.ableton daw
 sound sound.synth sound.render sound.play sound.show watch

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tiny
+import torch
 from test_crnngan_pipeline import FOLDER, pipeline
 
-from musegen import pretrained
+from musegen import evaluate as evaluation
+from musegen import plot, pretrained, runs
 from musegen.dataset import load
 from musegen.errors import InputError
-from musegen.evaluate import measure
-from musegen.evaluate.crnngan import EDGES, densities, evaluate, patterns, shuffle, statistics
+from musegen.evaluate import curves, measure
+from musegen.evaluate.crnngan import (
+    EDGES,
+    densities,
+    drawn,
+    evaluate,
+    patterns,
+    shuffle,
+    statistics,
+    variety,
+    watched,
+)
 from musegen.prepare import prepare
 from musegen.prepare.windows import Settings
 from musegen.representations.tuples import Tuples
@@ -108,6 +121,60 @@ def test_a_report() -> None:
     assert same.copies["held-out"] == 1
     assert all(v == 1 for v in same.overlap["real"].values())
     assert evaluate(bundle, held, None, n=5).copies == {}
+
+
+def test_variety_is_the_share_of_patterns_that_occur_once() -> None:
+    a, b = piece(), piece(1)
+    assert variety([a, b]) == 1
+    assert variety([a, a, b]) == pytest.approx(1 / 3)
+    assert variety([a, a]) == variety([a[:3]]) == variety([]) == 0
+
+
+def test_what_a_run_says_of_its_music() -> None:
+    """The statistics of 64 pieces of fixed noise, in the order of the paper's, and two more."""
+    bundle = network()
+    found = watched(bundle.model, bundle.representation)
+    pieces = drawn(bundle.model, bundle.representation, 64, 0)
+    assert found == {**statistics(pieces), "variety": variety(pieces), "sounding": 1.0}
+    silent = np.zeros((64, 12, 4), np.float32)
+    bundle.model.decode = lambda z, **_: torch.from_numpy(silent)
+    assert watched(bundle.model, bundle.representation) == {"variety": 0.0, "sounding": 0.0}
+    assert evaluation.watched(tiny.network(tiny.config()), None) == {}
+
+
+def test_curves_of_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every figure of every log at its steps, whatever the steps of the others."""
+    for name, steps in (("a", (5, 10)), ("b", (4,))):
+        for step in steps:
+            (tmp_path / name).mkdir(exist_ok=True)
+            made = {"tone span": 2.0 * step} if step > 4 else {}
+            runs.log(tmp_path / name, step, {}, {"loss": 1.0, "told": 1 / step}, made)
+    assert curves.picture([tmp_path / "a", tmp_path / "b"], {"told": 0.3}).startswith(b"\x89PNG")
+    drawn = []
+    monkeypatch.setattr(plot, "progress", lambda *given: drawn.append(given) or b"")
+    curves.picture([tmp_path / "a", tmp_path / "b"], {"told": 0.3})
+    want = {
+        "tone span": {"a": ([5, 10], [10.0, 20.0])},
+        "told": {"a": ([5, 10], [0.2, 0.1]), "b": ([4], [0.25])},
+    }
+    assert drawn == [(want, {"told": 0.3}, "step")]
+    assert list(drawn[0][0]) == list(want)
+    (tmp_path / "b" / "log.jsonl").write_text("{")
+    for folder in ("b", "c"):
+        with pytest.raises(InputError, match=rf"{folder}/log\.jsonl: is no log of a run"):
+            curves.picture([tmp_path / folder], {})
+
+
+def test_curves_beside_a_report(cli, tmp_path: Path) -> None:
+    network()
+    runs.log(tmp_path, 1, {}, {"told": 1.0}, {"tone span": 3.0})
+    given = ("evaluate", FOLDER / "performed-none", "--data", folder(), "-n", "16")
+    done = cli(*given, "--run", tmp_path, "-o", tmp_path / "report")
+    assert done.code == 0
+    assert (tmp_path / "report" / "curves.png").read_bytes().startswith(b"\x89PNG")
+    done = cli(*given, "--run", tmp_path)
+    assert done.code == 2
+    assert "name one" in done.err
 
 
 def test_windows_of_another_kind_are_refused() -> None:

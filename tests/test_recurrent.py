@@ -10,6 +10,7 @@ import pytest
 import tiny
 import torch
 
+from musegen import runs
 from musegen.dataset import load
 from musegen.errors import MusegenError
 from musegen.models.crnngan import CRNNGAN, CRNNGANConfig
@@ -43,7 +44,7 @@ def folder() -> Path:
 
 def run(preset: Preset, out: Path) -> list[torch.Tensor]:
     data = [load(folder(), part, preset.representation) for part in ("train", "valid")]
-    model = train(preset, *data, out, device="cpu", every=3)
+    model = train(preset, *data, out, device="cpu", every=3, watch=lambda _, step: {"at": step})
     return [v.clone() for v in model.state_dict().values()]
 
 
@@ -65,6 +66,12 @@ def test_a_run_stopped_and_begun_again_ends_with_the_same_bytes(tmp_path: Path) 
     text = (tmp_path / "b" / "config.json").read_text()
     (tmp_path / "b" / "config.json").write_text(text.replace('"steps": 6', '"steps": 10', 1))
     assert all(map(torch.equal, whole, run(TINY, tmp_path / "b")))
+    logs = [
+        [(row["step"], row["made"], row["held_out"]) for row in runs.read_log(tmp_path / name)]
+        for name in "ab"
+    ]
+    assert logs[0] == logs[1]
+    assert [made for _, made, _ in logs[0]] == [{"at": step} for step in (3, 6, 9, 10)]
 
 
 def test_telling_the_next_cell_is_learnt(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("--spread", type=click.FloatRange(0, 2), help="Of the prior; 0.5 by default.")
 @click.option("--interpolation", is_flag=True, help="Measure the way between pairs of windows.")
 @click.option("--against", help="Another model whose interpolations are measured beside.")
+@click.option("--run", "logs", multiple=True, type=click.Path(), help="Folder of a run to draw.")
 @click.option("-o", "--out", type=click.Path(), help="Folder for table.json and pictures.")
 @click.option("--card", "on_card", is_flag=True, help="Write the table into the bundle's card.")
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
@@ -40,6 +41,7 @@ def evaluate(
     spread: float | None,
     interpolation: bool,
     against: str | None,
+    logs: tuple[str, ...],
     out: str | None,
     on_card: bool,
     force: bool,
@@ -52,18 +54,21 @@ def evaluate(
     Examples:
       musegen evaluate melody-2bar --data data/melody -o report
       musegen evaluate melody-2bar --data data/melody --interpolation -o report
+      musegen evaluate performance --data data/played --run runs/a --run runs/b -o report
     """
     import json
     import tempfile
 
     from musegen import dataset, pretrained
+    from musegen.evaluate import curves, measure
     from musegen.evaluate import interpolation as between
-    from musegen.evaluate import measure
     from musegen.midi import write_atomic
     from musegen.prepare import prepare
 
     if against and not interpolation:
         raise click.UsageError("--against goes with --interpolation")
+    if logs and not out:
+        raise click.UsageError("--run draws curves into the folder of --out; name one")
     if interpolation and (on_card or spread is not None):
         raise click.UsageError("--interpolation goes with neither --card nor --spread")
     talk = Talk(quiet, as_json)
@@ -86,6 +91,9 @@ def evaluate(
             found = between.measure(*parts, against=other, report=talk.say, **options)
         else:
             found = measure(*parts, report=talk.say, **options)
+    pictures = dict(found.pictures)
+    if logs:
+        pictures["curves.png"] = curves.picture([Path(log) for log in logs], found.levels)
     numbers = {**found.numbers, **options, "part": part}
     lines = list(found.lines)
     if on_card:
@@ -96,7 +104,7 @@ def evaluate(
         pretrained.describe(model, {**bundle.info, **told_by})
     if out:
         text = json.dumps(numbers, indent=1) + "\n"
-        files = {"table.json": text.encode(), **found.pictures}
+        files = {"table.json": text.encode(), **pictures}
         lines += [str(write_atomic(Path(out) / k, v, force=force)) for k, v in files.items()]
     talk.result("evaluate", numbers, lines)
 

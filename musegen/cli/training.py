@@ -182,10 +182,11 @@ class _Reporter:
 
 
 def _sampler(out: Path, preset: Any) -> Any:
-    """Draws eight melodies of fixed noise into samples/ now and then."""
+    """Draws eight melodies of fixed noise into samples/ now and then, and says how music is."""
 
-    def draw(model: Any, step: int) -> None:
+    def draw(model: Any, step: int) -> dict[str, float]:
         from musegen import plot
+        from musegen.evaluate import watched
         from musegen.midi import write_atomic
         from musegen.optimisation import noise
 
@@ -199,5 +200,6 @@ def _sampler(out: Path, preset: Any) -> Any:
         for score in scores[1:]:
             joined = joined.concat(score)
         joined.write(name.with_suffix(".mid"), force=True)
+        return watched(model, preset.representation)
 
     return draw

@@ -19,7 +19,10 @@ FAMILIES: dict[str, Callable[..., Report]] = {
     "groovae": groovae.measure,
 }
 
-__all__ = ["FAMILIES", "Report", "measure"]
+# What is said of the music of a network in training, where a family has something to say.
+WATCHED: dict[str, Callable[[Any, Any], dict[str, float]]] = {"crnngan": crnngan.watched}
+
+__all__ = ["FAMILIES", "Report", "measure", "watched"]
 
 
 def measure(bundle: Bundle, held_out: Windows, training: Windows | None, **options: Any) -> Report:
@@ -35,3 +38,11 @@ def measure(bundle: Bundle, held_out: Windows, training: Windows | None, **optio
         InputError: no windows, or of another kind than the model's.
     """
     return FAMILIES[family(bundle.model.config)](bundle, held_out, training, **options)
+
+
+def watched(model: Any, representation: Any) -> dict[str, float]:
+    """Statistics of some pieces of a network in training, of the same noise each time, for the log
+    of its run (`musegen.evaluate.curves` draws them); nothing where a family has none.
+    """
+    name = family(model.config)
+    return WATCHED[name](model, representation) if name in WATCHED else {}

@@ -36,6 +36,7 @@ EDGES: dict[str, Values] = {
     "pitch": np.arange(20.5, 109),
     "intensity": np.arange(0, 129, 4.0),
 }
+WATCHED = 64  # pieces that are made at each checkpoint of a run
 STATISTICS = tuple(tone_statistics(np.array([[0, 1, 60, 64]])))
 # Values digitised from the vector graphics of Mogren 2016, Figure 3: medians.
 PAPER = {
@@ -102,16 +103,20 @@ def windows_of(data: Windows, tuples: Tuples, n: int) -> list[Notes]:
 
 
 def drawn(
-    bundle: Bundle, n: int, seed: int, temperature: float = TEMPERATURE, top_p: float = TOP_P
+    model: Any,
+    tuples: Tuples,
+    n: int,
+    seed: int,
+    temperature: float = TEMPERATURE,
+    top_p: float = TOP_P,
 ) -> list[Notes]:
     """`n` windows of a model, their notes in ticks; those that end early are cut as real ones."""
-    model, tuples = bundle.model, bundle.representation
     generator = torch.Generator().manual_seed(seed)
     until = tuples.bars * BAR
     found: list[Notes] = []
     for i in range(0, n, 250):
         z = model.prior(min(250, n - i), generator, tuples.cells)
-        x = model.decode(z, temperature=temperature, top_p=top_p, until=float(until)).numpy()
+        x = model.decode(z, temperature=temperature, top_p=top_p, until=float(until)).cpu().numpy()
         scores = [replace(tuples, cells=x.shape[1]).decode(row) for row in x]
         found += [_window(s.tracks[0].notes.astype(np.int64), until) for s in scores]
     return found
@@ -137,6 +142,23 @@ def statistics(pieces: Sequence[Notes], *, paper: bool = False) -> dict[str, flo
     """Medians of the paper's statistics over pieces with notes."""
     rows = [tone_statistics(p, paper=paper) for p in pieces if len(p)]
     return {k: float(np.median([row[k] for row in rows])) if rows else math.nan for k in STATISTICS}
+
+
+def variety(pieces: Sequence[Notes]) -> float:
+    """The share of patterns that occur once in a set; 0 where all pieces are one, or none is."""
+    seen = patterns(pieces)
+    return float((np.unique(seen, return_counts=True)[1] == 1).sum() / max(1, len(seen)))
+
+
+def watched(model: Any, tuples: Tuples) -> dict[str, float]:
+    """Medians of the paper's statistics over 64 pieces of fixed noise, their variety, and the share
+    of them that have notes."""
+    if model.config.condition == "rhythm":
+        return {}
+    pieces = drawn(model, tuples, WATCHED, 0)
+    sounding = sum(len(p) > 0 for p in pieces) / WATCHED
+    rest = {"variety": variety(pieces), "sounding": sounding}
+    return {k: v for k, v in statistics(pieces).items() if math.isfinite(v)} | rest
 
 
 def evaluate(
@@ -177,10 +199,10 @@ def evaluate(
     if training is not None:
         sets["real"] = windows_of(training, tuples, n)
     report(f"drawing {n} sequences")
-    sets["model"] = drawn(bundle, n, seed, temperature, top_p)
+    sets["model"] = drawn(bundle.model, tuples, n, seed, temperature, top_p)
     for name, other in (others or {}).items():
         report(f"drawing {n} sequences of {name}")
-        sets[name] = drawn(other, n, seed)
+        sets[name] = drawn(other.model, other.representation, n, seed)
     sets["shuffle"] = shuffle(real, np.random.default_rng(seed))
     report("counting")
     values = {name: densities(pieces) for name, pieces in sets.items()}
@@ -258,4 +280,6 @@ def measure(bundle: Bundle, held_out: Windows, training: Windows | None, **optio
     titles = {name: f"{name}  {result.overlap['model'][name]:.2f}" for name in EDGES}
     shown = {k: result.values[k] for k in ("model", "held-out", "shuffle")}
     pictures = {"densities.png": plot.densities(shown, EDGES, titles)}
-    return Report(table(result), numbers, scores(result), pictures)
+    held = {"variety": variety(windows_of(held_out, bundle.representation, WATCHED)), "sounding": 1}
+    levels = {**result.statistics["held-out"], **held}
+    return Report(table(result), numbers, scores(result), pictures, levels=levels)

@@ -17,6 +17,7 @@ class Report:
         scores: the few that stand for it in lists of models.
         pictures: PNG files by name.
         learned: what belongs into the bundle's info, such as attribute vectors.
+        levels: held-out music's own values of what logs of runs say of music that was made.
     """
 
     lines: list[str]
@@ -24,3 +25,4 @@ class Report:
     scores: Mapping[str, float]
     pictures: Mapping[str, bytes] = field(default_factory=dict)
     learned: Mapping[str, Any] = field(default_factory=dict)
+    levels: Mapping[str, float] = field(default_factory=dict)

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from musegen.errors import InputError
 from musegen.midi import write_atomic
 from musegen.names import drum_name, instrument_name, plain
-from musegen.plot.charts import curves, densities, similarity
+from musegen.plot.charts import curves, densities, progress, similarity
 from musegen.plot.figures import (
     BEAT,
     GREY,
@@ -34,7 +34,7 @@ from musegen.plot.lanes import COLOURS, Lane, bars_a_row, colour, excerpt, label
 from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Score
 
 __all__ = ["Picture", "curves", "densities", "draw", "grid", "pianoroll", "picture", "png", "roll"]
-__all__ += ["similarity"]
+__all__ += ["progress", "similarity"]
 
 KINDS = (".png", ".svg")
 TALLEST = 56.0  # of all rows, inches

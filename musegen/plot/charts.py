@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike
 from musegen.plot.figures import INK, LINE, Picture, legible, new_figure, panels, save
 from musegen.plot.lanes import COLOURS
 
+Lines = Mapping[str, tuple[Sequence[float], Sequence[float]]]  # places and values by name
+
 
 def densities(
     sets: Mapping[str, Mapping[str, Any]], edges: Mapping[str, Any], titles: Mapping[str, str]
@@ -73,12 +75,36 @@ def curves(
         x: places.
         label: of the places.
     """
-    figure, axes = panels(len(panels_of), len(panels_of), 4.6, 3.2)
+    places = {
+        title: {name: (x, values) for name, values in lines.items()}
+        for title, lines in panels_of.items()
+    }
+    return _lines(places, label, {}, panels(len(panels_of), len(panels_of), 4.6, 3.2))
+
+
+def progress(panels_of: Mapping[str, Lines], levels: Mapping[str, float], label: str) -> Picture:
+    """Lines over places of their own as PNG, a panel for each group of them.
+
+    Args:
+        panels_of: the lines of each panel by title, (x, y) by name; names are told apart by the
+            same colours in every panel.
+        levels: where a panel of this title has a dashed line.
+        label: of the places.
+    """
+    return _lines(panels_of, label, levels, panels(len(panels_of), 4, 3.2, 2.2))
+
+
+def _lines(
+    panels_of: Mapping[str, Lines], label: str, levels: Mapping[str, float], where: Any
+) -> Picture:
+    figure, axes = where
     names = list(dict.fromkeys(name for lines in panels_of.values() for name in lines))
     for ax, (title, lines) in zip(axes, panels_of.items(), strict=True):
-        for name, values in lines.items():
+        for name, (x, y) in lines.items():
             look = COLOURS[names.index(name) % len(COLOURS)]
-            ax.plot(x, values, label=name, color=look, linewidth=1.4, marker="o", markersize=2.5)
+            ax.plot(x, y, label=name, color=look, linewidth=1.4, marker="o", markersize=2.5)
+        if title in levels:
+            ax.axhline(levels[title], color=INK, linewidth=1, linestyle="--")
         ax.set_title(legible(title), fontsize=8, loc="left", color=INK, parse_math=False)
         ax.set_xlabel(legible(label), fontsize=8, color=INK, parse_math=False)
         ax.tick_params(labelsize=7, color=LINE)
