@@ -428,7 +428,7 @@ def test_vary_blend_and_grid_write_their_files(cli, tmp_path: Path) -> None:
 def test_options_that_a_model_does_not_take_are_named(cli, tmp_path: Path) -> None:
     done = cli("generate", "--sampler", "ddim", "-o", tmp_path, "--model", tiny.bundle())
     assert done.code == 2
-    assert "takes no --sampler; it takes --" in done.err
+    assert "takes no --sampler; it takes -n, --" in done.err
     tune = SAMPLES / "oneill_swallows_tail.mid"
     done = cli("continue", tune, "--model", "melody-2bar", "-o", tmp_path)
     assert done.code == 4

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import math
 import re
 import secrets
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -68,19 +67,6 @@ talk_options = _options(
 )
 
 
-def _model(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
-    """The model that is asked for, or that of the verb, with the options that were given: those are
-    processed before this one that was not.
-    """
-    if value is not None:
-        return value
-    from musegen import pipeline
-
-    named = click.core.ParameterSource.COMMANDLINE
-    given = [name for name in ctx.params if ctx.get_parameter_source(name) is named]
-    return pipeline.default(str(ctx.command.name), given)
-
-
 def _models(ctx: click.Context, param: click.Parameter, begun: str) -> list[str]:
     """Shipped models with the verb, for completion in a shell."""
     from musegen import pretrained
@@ -105,7 +91,6 @@ music_options = _options(
     ),
     click.option(
         "--model",
-        callback=_model,
         shell_complete=_models,
         help="Name or folder; melody-2bar where it can do what is asked, else what can.",
     ),
@@ -216,17 +201,35 @@ def models_kept() -> Iterator[None]:
         _KEPT.pop()
 
 
+# Options that are not called as the pipelines' arguments are.
+FLAGS = {"attributes": "--attribute", "tracks": "--track-a, --track-b"}
+FLAGS |= {"seeds": "--seed-a and --seed-b"}
+
+
+def chosen(
+    model: str | None, verb: str, options: Mapping[str, Any], music: Sequence[Score] = ()
+) -> str:
+    """The model that is asked for, or that of the verb with these options (not None) and music."""
+    if model is not None:
+        return model
+    from musegen import pipeline
+
+    return pipeline.default(verb, [k for k, v in options.items() if v is not None], music)
+
+
 def perform(
     model: str,
     verb: str,
-    *music: Any,
-    talk: Talk | None = None,
+    music: Sequence[Score],
+    options: Mapping[str, Any],
+    *,
+    talk: Talk,
     outputs: Outputs | None = None,
-    **options: Any,
-) -> Any:
-    """What a model's pipeline makes of music with those options that were given (not None); with
-    `talk`, long work shows how far it is; with `outputs`, pieces are written as soon as they are
-    made where the verb can say so, and stay when the rest is stopped.
+    **more: Any,
+) -> tuple[list[Score], Mapping[str, Any]]:
+    """What a model's pipeline makes of music, and figures, as `Pipeline.ask` does; long work shows
+    how far it is; with `outputs`, pieces are written as soon as they are made where the verb can
+    say so, and stay when the rest is stopped.
 
     Raises:
         ModelError: no such model, or it lacks the verb.
@@ -237,44 +240,37 @@ def perform(
     kept = _KEPT[-1] if _KEPT else {}
     if model not in kept:
         kept[model] = pipeline.load(model)
-    method = getattr(kept[model], verb)
-    takes = inspect.signature(method).parameters
-    given = {name: value for name, value in options.items() if value is not None}
-    for name in given:
-        if name not in takes:
-            told = [t for t in takes if t in options and t not in ("name", "say")]
-            can = ", ".join("--" + t.replace("_", "-") for t in told)
-            asked = f"{verb.rstrip('_')} with {model} takes no --{name.replace('_', '-')}"
-            raise click.UsageError(f"{asked}; it takes {can}")
-    if "finished" in takes and outputs is not None:
-        given["finished"] = outputs.keep
-    if "report" in takes and talk is not None:
-        with _kept(outputs, talk), talk.bar(0, "sampling") as bar:
+    more |= {"say": talk.say} | ({"finished": outputs.keep} if outputs else {})
+    with _kept(outputs, talk), ExitStack() as stack:
+        bars: list[Any] = []  # at most one, when there is something to tell
 
-            def report(done: int, total: int) -> None:
-                bar.total = total
-                bar.update(done - bar.n)
+        def report(done: int, total: int) -> None:
+            if not bars:
+                bars.append(stack.enter_context(talk.bar(total, "sampling")))
+            bars[0].update(done - bars[0].n)
 
-            return _asked(method, music, given | {"report": report})
-    return _asked(method, music, given)
+        def spelled(option: str) -> str:
+            pieces = option == "n" or (verb, option) == ("interpolate", "steps")
+            return "-n" if pieces else FLAGS.get(option, f"--{option.replace('_', '-')}")
+
+        more["report"] = report
+        try:
+            made: tuple[list[Score], Mapping[str, Any]]
+            made = kept[model].ask(verb, music, options, more, options, spelled)
+        except ValueError as error:  # what the options cannot be, in words
+            raise click.UsageError(str(error)) from None
+    return made
 
 
 @contextmanager
-def _kept(outputs: Outputs | None, talk: Talk | None) -> Iterator[None]:
+def _kept(outputs: Outputs | None, talk: Talk) -> Iterator[None]:
     """Say what is finished when the rest is stopped."""
     try:
         yield
     except KeyboardInterrupt:
-        if outputs is not None and outputs.kept and talk is not None:
+        if outputs is not None and outputs.kept:
             talk.say(f"{len(outputs.kept)} of {len(outputs.paths)} pieces are made and stay")
         raise
-
-
-def _asked(method: Callable[..., Any], music: Sequence[Any], given: Mapping[str, Any]) -> Any:
-    try:
-        return method(*music, **given)
-    except ValueError as error:  # what the options cannot be, in words
-        raise click.UsageError(str(error)) from None
 
 
 temperature_option = click.option(

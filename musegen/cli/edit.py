@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -12,6 +11,7 @@ from musegen.cli.common import (
     Number,
     Outputs,
     Talk,
+    chosen,
     is_file_name,
     label,
     listing,
@@ -22,9 +22,6 @@ from musegen.cli.common import (
     seed_or_new,
     temperature_option,
 )
-
-if TYPE_CHECKING:
-    from musegen.score import Score
 
 
 def stem(path: str) -> str:
@@ -38,7 +35,7 @@ def of_one(
     file: str,
     n: int,
     out: str,
-    model: str | Callable[[Score], str],
+    model: str | None,
     seed: int | None,
     force: bool,
     png: bool,
@@ -46,20 +43,19 @@ def of_one(
     quiet: bool,
     **options: Any,
 ) -> None:
-    """A verb that makes `n` pieces of one file, NAME-ENDING-01.mid and so on; `verb` is the name of
-    the pipeline's method, `model` may depend on the music.
-    """
+    """A verb that makes `n` pieces of one file, NAME-ENDING-01.mid and so on."""
     talk = Talk(quiet, as_json)
     if n > 1 and is_file_name(out):
         raise click.UsageError("with -n above 1, -o must be a folder")
     names = [f"{stem(file)}-{ending}-{i:02d}" for i in range(1, n + 1)]
     outputs = Outputs.plan(out, names, png=png, force=force)
     score = read_score(file, talk)
-    chosen = model if isinstance(model, str) else model(score)
+    options["n"] = n
+    model = chosen(model, verb, options, [score])
     seed = seed_or_new(seed, talk)
-    more: dict[str, Any] = {"name": label(file), "say": talk.say, "talk": talk, "outputs": outputs}
-    scores = perform(chosen, verb, score, n, seed=seed, **more, **options)
-    listing(talk, verb.rstrip("_"), outputs.write(scores), seed=seed, model=chosen)
+    more: dict[str, Any] = {"outputs": outputs, "seed": seed, "name": label(file)}
+    scores, _ = perform(model, verb, [score], options, talk=talk, **more)
+    listing(talk, verb, outputs.write(scores), seed=seed, model=model)
 
 
 @click.command()
@@ -108,7 +104,7 @@ def blend(
     track_a: str | None,
     track_b: str | None,
     out: str,
-    model: str,
+    model: str | None,
     seed: int | None,
     force: bool,
     png: bool,
@@ -126,12 +122,13 @@ def blend(
     if a == b == "-":
         raise click.UsageError("standard input can be A or B, not both")
     outputs = Outputs.plan(out, [f"{stem(a)}-{stem(b)}-blend"], png=png, force=force)
-    scores = read_score(a, talk), read_score(b, talk)
+    scores = [read_score(a, talk), read_score(b, talk)]
+    options["tracks"] = (track_a, track_b) if track_a or track_b else None
+    model = chosen(model, "blend", options, scores)
     seed = seed_or_new(seed, talk)
-    tracks, names = (track_a, track_b), (label(a), label(b))
-    more: dict[str, Any] = {"tracks": tracks, "names": names, "say": talk.say}
-    made = perform(model, "blend", *scores, seed=seed, **more, **options)
-    listing(talk, "blend", outputs.write([made]), seed=seed, model=model)
+    more: dict[str, Any] = {"seed": seed, "names": (label(a), label(b))}
+    made, _ = perform(model, "blend", scores, options, talk=talk, **more)
+    listing(talk, "blend", outputs.write(made), seed=seed, model=model)
 
 
 @click.command()
@@ -144,7 +141,7 @@ def grid(
     corners: tuple[str, str, str, str],
     size: int,
     out: str,
-    model: str,
+    model: str | None,
     seed: int | None,
     force: bool,
     png: bool,
@@ -165,10 +162,12 @@ def grid(
     if is_file_name(out):
         raise click.UsageError("a grid is many files: -o must be a folder")
     outputs = Outputs.plan(out, names, png=png, force=force)
-    scores = tuple(read_score(corner, talk) for corner in corners)
+    scores = [read_score(corner, talk) for corner in corners]
+    options["size"] = size
+    model = chosen(model, "grid", options, scores)
     seed = seed_or_new(seed, talk)
-    more: dict[str, Any] = {"names": tuple(map(label, corners)), "say": talk.say}
-    made = perform(model, "grid", scores, size=size, seed=seed, **more, **options)
+    more: dict[str, Any] = {"seed": seed, "names": tuple(map(label, corners))}
+    made, _ = perform(model, "grid", scores, options, talk=talk, **more)
     listing(talk, "grid", outputs.write(made), seed=seed, model=model)
 
 
@@ -188,7 +187,7 @@ def continue_(**options: Any) -> None:
     Examples:
       musegen continue sketch.mid --model performance --seconds 20 -o longer.mid
     """
-    of_one("continue_", "continued", **options)
+    of_one("continue", "continued", **options)
 
 
 @click.command()
@@ -201,8 +200,7 @@ def continue_(**options: Any) -> None:
     "--temperature", type=Number(0, 5), help="How far it strays; 0 plays as usual; 0.7 if silent."
 )
 @music_options
-@click.pass_context
-def groove(ctx: click.Context, /, model: str, **options: Any) -> None:
+def groove(**options: Any) -> None:
     """Play a stiff FILE: the same notes with other velocities, and onsets a little off.
 
     What the model knows how to play is played, every track by itself; all else stays as it is.
@@ -212,25 +210,7 @@ def groove(ctx: click.Context, /, model: str, **options: Any) -> None:
       musegen groove stiff.mid -n 4 -o played --png
       musegen groove song.mid --track piano --amount 0.5 --seed 3 -o song-played.mid
     """
-    from click.core import ParameterSource
-
-    default = ctx.get_parameter_source("model") == ParameterSource.DEFAULT
-    player = (lambda score: _player(score, model)) if default else model
-    of_one("groove", "played", model=player, **options)
-
-
-def _player(score: Score, otherwise: str) -> str:
-    """The first shipped model that plays what a score has: pitched notes, or drums alone."""
-    from musegen import pretrained
-    from musegen.representations.groove import Groove
-
-    drums = all(t.is_drum for t in score.tracks if len(t))
-    for name in pretrained.names():
-        if "groove" in pretrained.verbs(name):
-            kit = pretrained.read_config(pretrained.locate(name))["representation"]["kit"]
-            if Groove(kit=kit).pitched != drums:
-                return name
-    return otherwise
+    of_one("groove", "played", **options)
 
 
 @click.command()

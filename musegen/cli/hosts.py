@@ -164,27 +164,27 @@ def watch(
       musegen watch ~/Music/inbox
       musegen watch inbox --verb continue --model performance -n 2
     """
+    from musegen import pretrained
     from musegen import watch as room
-    from musegen.cli.common import Outputs, label, perform, seed_or_new
-    from musegen.pipeline import VERBS, default
+    from musegen.cli.common import Outputs, chosen, label, perform, seed_or_new
+    from musegen.server.tasks import MUSIC, VERBS
 
     talk = Talk(quiet, as_json)
-    single = {name.rstrip("_"): name for name in VERBS}
-    if verb not in single or verb in ("generate", "interpolate", "blend", "grid"):
+    if verb not in VERBS or verb in MUSIC:
         raise click.UsageError(f"{verb!r} does not make something of one file; try vary")
-    name = model or default(verb)
 
     def make(path: Path, results: Path) -> None:
         this = seed_or_new(seed, talk)
         score = read_score(str(path), talk)
-        more: dict[str, Any] = {"name": label(str(path)), "say": talk.say}
-        made = perform(name, single[verb], score, seed=this, talk=talk, **more, **options)
-        made = made[0] if isinstance(made, tuple) else made
-        scores = made if isinstance(made, list) else [made]
+        name = chosen(model, verb, options, [score])
+        more: dict[str, Any] = {"seed": this, "name": label(str(path))}
+        scores, _ = perform(name, verb, [score], options, talk=talk, **more)
         names = [f"{path.stem}-{verb}-{i:02d}" for i in range(1, len(scores) + 1)]
         written = Outputs.plan(str(results), names, png=False, force=True).write(scores)
         files = [row["midi"] for row in written]
         talk.result("watch", {"file": str(path), "files": files, "seed": this}, files)
 
-    talk.say(f"watching {folder} with {name}; Ctrl-C ends it")
+    if model:
+        pretrained.locate(model)  # a wrong name is told now, not when the first file comes
+    talk.say(f"watching {folder}; Ctrl-C ends it")
     room.watch(Path(folder), make, talk.say, old=old)

@@ -11,6 +11,7 @@ from musegen.cli.common import (
     Number,
     Outputs,
     Talk,
+    chosen,
     is_file_name,
     key_option,
     label,
@@ -41,7 +42,7 @@ def generate(
     n: int,
     key: str | None,
     out: str,
-    model: str,
+    model: str | None,
     seed: int | None,
     force: bool,
     png: bool,
@@ -63,11 +64,12 @@ def generate(
         raise click.UsageError("with -n above 1, -o must be a folder")
     if key:
         _check_key(key)
+    options |= {"n": n, "key": key}
+    model = chosen(model, "generate", options)
     names = [f"{noun(model)}-{i:02d}" for i in range(1, n + 1)]
     outputs = Outputs.plan(out, names, png=png, force=force)
     seed = seed_or_new(seed, talk)
-    more: dict[str, Any] = {"talk": talk, "outputs": outputs}
-    scores = perform(model, "generate", n, seed=seed, key=key, **more, **options)
+    scores, _ = perform(model, "generate", [], options, talk=talk, outputs=outputs, seed=seed)
     listing(talk, "generate", outputs.write(scores), seed=seed, model=model)
 
 
@@ -111,7 +113,7 @@ def interpolate(
     track_b: str | None,
     key: str | None,
     out: str,
-    model: str,
+    model: str | None,
     seed: int | None,
     force: bool,
     png: bool,
@@ -142,25 +144,18 @@ def interpolate(
         raise click.UsageError("standard input can be A or B, not both")
     names = [f"interpolation-{i:02d}" for i in range(1, n + 1)]
     outputs = Outputs.plan(out, names, png=png, force=force)
+    options |= {"steps": n, "key": key}
+    music: list[Any] = []
+    more: dict[str, Any] = {}
     if by_seed:
-        seed = seed_a
-        scores = perform(model, "interpolate", seed_a, seed_b, steps=n, key=key, **options)
+        seed, options["seeds"] = seed_a, (seed_a, seed_b)
     else:
-        first, last = read_score(str(a), talk), read_score(str(b), talk)
+        music = [read_score(str(a), talk), read_score(str(b), talk)]
         seed = seed_or_new(seed, talk)
-        scores = perform(
-            model,
-            "interpolate",
-            first,
-            last,
-            steps=n,
-            seed=seed,
-            key=key,
-            tracks=(track_a, track_b),
-            names=(label(str(a)), label(str(b))),
-            say=talk.say,
-            **options,
-        )
+        options["tracks"] = (track_a, track_b) if track_a or track_b else None
+        more = {"seed": seed, "names": (label(str(a)), label(str(b)))}
+    model = chosen(model, "interpolate", options, music)
+    scores, _ = perform(model, "interpolate", music, options, talk=talk, **more)
     if is_file_name(out):
         from musegen.pipeline import timeline
 
@@ -178,7 +173,7 @@ def reconstruct(
     track: str | None,
     temperature: float | None,
     out: str,
-    model: str,
+    model: str | None,
     seed: int | None,
     force: bool,
     png: bool,
@@ -196,15 +191,9 @@ def reconstruct(
     outputs = Outputs.plan(out, [f"{stem}-reconstructed"], png=png, force=force)
     score = read_score(file, talk)
     seed = seed_or_new(seed, talk)
-    made, figures = perform(
-        model,
-        "reconstruct",
-        score,
-        seed=seed,
-        temperature=temperature,
-        track=track,
-        name=label(file),
-        say=talk.say,
-    )
+    options = {"temperature": temperature, "track": track}
+    model = chosen(model, "reconstruct", options, [score])
+    more: dict[str, Any] = {"seed": seed, "name": label(file)}
+    made, figures = perform(model, "reconstruct", [score], options, talk=talk, **more)
     talk.say(f"{figures['accuracy']:.1%} of the steps came out as they were")
-    listing(talk, "reconstruct", outputs.write([made]), seed=seed, model=model, **figures)
+    listing(talk, "reconstruct", outputs.write(made), seed=seed, model=model, **figures)

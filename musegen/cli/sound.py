@@ -8,7 +8,16 @@ from typing import Any
 
 import click
 
-from musegen.cli.common import Number, Talk, perform, read_score, seed_or_new, talk_options
+from musegen.cli.common import (
+    Number,
+    Talk,
+    chosen,
+    models_kept,
+    perform,
+    read_score,
+    seed_or_new,
+    talk_options,
+)
 from musegen.errors import MusegenError
 
 
@@ -111,10 +120,15 @@ def play(
         pieces = repeat(score) if loop else [score]
     else:
         first = seed_or_new(seed, talk)
-        name = model or "melody-2bar"
-        pieces = live.endless(lambda s: perform(name, "generate", 1, seed=s, **options)[0], first)
+        name = chosen(model, "generate", options)
+
+        def piece(seed: int) -> Any:
+            return perform(name, "generate", [], options, talk=talk, seed=seed)[0][0]
+
+        pieces = live.endless(piece, first)
     send, close = live.open_port(port, virtual)
     try:
-        live.play(pieces, send, talk.say)
+        with models_kept():
+            live.play(pieces, send, talk.say)
     finally:
         close()

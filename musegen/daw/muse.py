@@ -38,7 +38,6 @@ def change(text: str, verb: str, **options: Any) -> str:
             {"start": t / beat, "pitch": p, "duration": max(1, d) / beat, "velocity": max(1, v)}
             for t, p, d, v in rows
         ]
-        options.setdefault("model", "drums-2bar" if drums else None)
         music = [{"notes": notes, "drums": drums, "metre": [num, den], "length": length / beat}]
     made = client.wait(client.submit(verb, *music, reply=["notes"], **options))
     first = min((t for t, _, _, _ in rows), default=0) // bar * bar if music else 0

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from musegen import pretrained
 from musegen.lazy import Table
-from musegen.pipeline.base import VERBS, Pipeline, timeline
+from musegen.pipeline.base import VERBS, Pipeline, drums_alone, timeline
+from musegen.score import Score
 
 __all__ = ["PIPELINES", "VERBS", "Pipeline", "default", "load", "timeline"]
 
 # Options that some models take and others do not, so that they say which model is meant.
 _CHOOSING = {"chords", "seconds", "rhythm", "quantize", "given", "mute", "programs", "guidance"}
+_CHOOSING |= {"seeds"}
 
 
 # Imported when they are used: some of them need torch.
@@ -26,23 +28,28 @@ PIPELINES: Table[type[Pipeline]] = Table(
 )
 
 
-def default(verb: str, options: Iterable[str] = ()) -> str:
+def default(verb: str, options: Iterable[str] = (), music: Sequence[Score] = ()) -> str:
     """The shipped model that a verb takes when nobody asks for one.
 
-    That is the usual one, `pretrained.DEFAULT`, if it has the verb and takes the options, else one
-    that does, of its family before others and small before large; without such, as if there were no
-    options, and the usual one for verbs that none has.
+    That is the usual one, `pretrained.DEFAULT`, if it has the verb, suits the music (drums alone,
+    or others) and takes the options, else one that does, of its family before others and small
+    before large; without such one that suits the music; the usual one for verbs that none has.
     """
     usual, wanted = pretrained.DEFAULT, _CHOOSING & set(options)
     able = [name for name in pretrained.names() if verb in pretrained.verbs(name)]
     config = {name: pretrained.read_config(pretrained.locate(name)) for name in able}
     home = config[usual]["family"] if usual in config else ""
     able.sort(key=lambda n: (n != usual, config[n]["family"] != home, pretrained.size(n)))
-    for name in able if wanted else ():
+    drums = bool(music) and all(map(drums_alone, music))
+    fitting = []
+    for name in able if wanted or music else ():  # families of torch are loaded only if need be
         family, sizes = PIPELINES[config[name]["family"]], config[name]["model"]
+        if music and not family.suits(config[name], drums):
+            continue
         if wanted <= family.takes(verb, sizes):
             return name
-    return able[0] if able else usual
+        fitting.append(name)
+    return [*fitting, *able, usual][0]
 
 
 def load(name: str = pretrained.DEFAULT) -> Pipeline:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from inspect import signature
 from typing import Any
@@ -14,6 +14,7 @@ from musegen.score import Score
 from musegen.version import __version__
 
 Say = Callable[[str], None]
+_Spelling = Callable[[str], str]
 # Every verb that some family has, as methods are called; on the command line without the "_".
 VERBS = (
     "generate",
@@ -65,21 +66,88 @@ class Pipeline:
         """What it can do with a model of these sizes: all that the family can."""
         return tuple(verb.rstrip("_") for verb in VERBS if hasattr(cls, verb))
 
+    def ask(
+        self,
+        verb: str,
+        music: Sequence[Score],
+        options: Mapping[str, Any],
+        more: Mapping[str, Any],
+        known: Collection[str],
+        spell: _Spelling = str,
+    ) -> tuple[list[Score], Mapping[str, Any]]:
+        """Do a verb as a user asks for it; returns what was made, and figures where it has any.
+
+        Args:
+            verb: as on the command line.
+            music: what it is done to; none for `generate`, and where `options` has `seeds`.
+            options: of the verb, by the names of its method's arguments; None is not given.
+            more: what is no wish of the user (`seed`, `name`, `say` ...), given where it is taken.
+            known: names of options that a user can give, told when one is refused.
+            spell: how a user writes an option.
+
+        Raises:
+            ModelError: the model lacks the verb.
+            ValueError: the verb takes no such option, or it cannot be so; in words.
+        """
+        method = getattr(self, method_of(verb))
+        takes = signature(method).parameters
+        given = {name: value for name, value in options.items() if value is not None}
+        seeds = given.pop("seeds", None)
+        who = f"{verb} with {self.bundle.name}"
+        if (seeds is not None) != self.by_seed(verb):
+            wanted = f"{spell('seeds')} in place of music" if seeds is None else "music, not seeds"
+            raise ValueError(f"{who} takes {wanted}")
+        for name in given:
+            if name not in takes:
+                told = ", ".join(spell(one) for one in takes if one in known)
+                raise ValueError(f"{who} takes no {spell(name)}; it takes {told}")
+        if seeds is not None and not all(isinstance(seed, int) for seed in seeds):
+            raise ValueError(f"seeds are whole numbers, not {list(seeds)!r}")
+        first = [tuple(seeds or music)] if verb == "grid" else seeds or music
+        made = method(*first, **given, **{k: v for k, v in more.items() if k in takes})
+        figures: Mapping[str, Any] = {}
+        if isinstance(made, tuple):
+            made, figures = made
+        return made if isinstance(made, list) else [made], figures
+
+    @classmethod
+    def by_seed(cls, verb: str) -> bool:
+        """Whether a verb goes between seeds, where models that read music go between pieces."""
+        takes = iter(signature(getattr(cls, method_of(verb))).parameters.values())
+        next(takes)  # of a class, self
+        return verb in ("interpolate", "grid") and "int" in str(next(takes).annotation)
+
     @classmethod
     def takes(cls, verb: str, sizes: Mapping[str, Any]) -> set[str]:
         """The options of a verb with a model of these sizes, as a bundle's config has them."""
-        method = getattr(cls, verb, None) or getattr(cls, f"{verb}_")
-        return set(signature(method).parameters) - cls.untold(sizes)
+        named = set(signature(getattr(cls, method_of(verb))).parameters) - cls.untold(sizes)
+        return named | ({"seeds"} if cls.by_seed(verb) else set())
 
     @classmethod
     def untold(cls, sizes: Mapping[str, Any]) -> set[str]:
         """Options of the family that a model of these sizes refuses."""
         return set()
 
+    @classmethod
+    def suits(cls, config: Mapping[str, Any], drums: bool) -> bool:
+        """Whether the model of a bundle's config is made for music of drums alone, or of others."""
+        return True
+
     def _recipe(self, verb: str, seed: int, **more: Any) -> dict[str, Any]:
         """What made a score, to be kept in its file."""
         recipe = {"version": __version__, "verb": verb, "model": self.bundle.name, "seed": seed}
         return recipe | more
+
+
+def method_of(verb: str) -> str:
+    """The name of a verb's method."""
+    return f"{verb}_" if f"{verb}_" in VERBS else verb
+
+
+def drums_alone(score: Score) -> bool:
+    """Whether a score has notes, all of them of drums."""
+    kinds = {track.is_drum for track in score.tracks if len(track)}
+    return kinds == {True}
 
 
 def timeline(scores: list[Score], markers: list[str]) -> Score:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from musegen.pipeline.base import Pipeline
 from musegen.pretrained import Bundle
 from musegen.representations.drums import KITS
 from musegen.representations.events import STEPS_PER_QUARTER
+from musegen.representations.groove import Groove
 from musegen.runtime import Draws
 from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Notes, Score, Track
 from musegen.segment import bar_runs, pick_melody
@@ -45,6 +47,13 @@ class GroovePipeline(Pipeline):
     def can(cls, config: Any) -> tuple[str, ...]:
         """One of its two verbs, by what the model plays from."""
         return ("groove",) if config.source == "hits" else ("drumify",)
+
+    @classmethod
+    def suits(cls, config: Mapping[str, Any], drums: bool) -> bool:
+        """Drums alone, where it plays them, else pitched notes; to drum to, any rhythm."""
+        if "groove" not in config["info"]["verbs"]:
+            return True
+        return Groove(kit=config["representation"]["kit"]).pitched != drums
 
     def groove(
         self,

@@ -38,6 +38,11 @@ class MusicVAEPipeline(LatentPipeline):
         """Chords, where it has no place for them."""
         return set() if sizes.get("control") else {"chords"}
 
+    @classmethod
+    def suits(cls, config: Mapping[str, Any], drums: bool) -> bool:
+        """Drums alone, where it was made for them, else music with a melody."""
+        return bool(drums == (config["representation"]["kind"] == "Drums"))
+
     @property
     def styles(self) -> tuple[str, ...]:
         """Kinds of music that the model's prior tells apart."""

@@ -7,7 +7,6 @@ or {"error": {...}}. It ends when its input does.
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import signal
@@ -37,39 +36,18 @@ def perform(task: Mapping[str, Any], progress: Callable[[float], None]) -> dict[
     """
     from musegen.pipeline import default
     from musegen.server import payload
+    from musegen.server.tasks import OPTIONS
 
     verb, options = task["verb"], dict(task["options"])
-    model = task["model"] or default(verb, options)
-    pipeline = _pipeline(model)
-    method = getattr(pipeline, "continue_" if verb == "continue" else verb)
-    takes = inspect.signature(method).parameters
     names = tuple(_name(piece, i) for i, piece in enumerate(task["inputs"]))
-    music: list[Any] = [
+    music = [
         payload.to_score(piece, name) for piece, name in zip(task["inputs"], names, strict=True)
     ]
-    seeds = options.pop("seeds", None)
-    by_seed = "int" in str(next(iter(takes.values())).annotation) and verb != "generate"
-    if bool(seeds) != by_seed:
-        what = "seeds in place of music" if by_seed else "music, not seeds"
-        raise ValueError(f"{verb} with {model} takes {what}")
-    music = [int(seed) for seed in seeds] if seeds else music
-    music = [tuple(music)] if verb == "grid" else music
-    seed = options["seed"]
-    if "seed" not in takes:
-        del options["seed"]
-    for option in options:
-        if option not in takes:
-            raise ValueError(f"{verb} with {model} takes no {option}; it takes {_told(takes)}")
-    remarks: list[str] = [
-        f"{n}: {r}" for n, s in zip(names, music, strict=False) for r in getattr(s, "remarks", ())
-    ]
-    extra = {"say": remarks.append, "names": names, "name": (*names, "")[0]}
-    extra["report"] = lambda done, total: progress(done / max(1, total))
-    made = method(*music, **options, **{k: v for k, v in extra.items() if k in takes})
-    figures: Mapping[str, Any] = {}
-    if isinstance(made, tuple):
-        made, figures = made
-    scores = made if isinstance(made, list) else [made]
+    model, seed = task["model"] or default(verb, options, music), options.pop("seed")
+    remarks = [f"{n}: {r}" for n, s in zip(names, music, strict=True) for r in s.remarks]
+    more = {"seed": seed, "say": remarks.append, "names": names, "name": (*names, "")[0]}
+    more["report"] = lambda done, total: progress(done / max(1, total))
+    scores, figures = _pipeline(model).ask(verb, music, options, more, OPTIONS)
     told = [payload.from_score(score, task["reply"]) for score in scores]
     result = {"verb": verb, "model": model, "seed": seed, "remarks": remarks}
     return {**result, **figures, "scores": told}
@@ -78,12 +56,6 @@ def perform(task: Mapping[str, Any], progress: Callable[[float], None]) -> dict[
 def _name(piece: Mapping[str, Any], i: int) -> str:
     name = piece.get("name")
     return name[:100] if isinstance(name, str) and name else f"piece {i + 1}"
-
-
-def _told(takes: Mapping[str, Any]) -> str:
-    from musegen.server.tasks import OPTIONS
-
-    return ", ".join(name for name in takes if name in OPTIONS)
 
 
 def error_of(error: Exception) -> dict[str, Any]:
