@@ -11,6 +11,7 @@ import subprocess
 import sys
 import types
 import zipfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -19,7 +20,8 @@ import numpy as np
 import pytest
 from commands import FISHER, WALTZ, environment
 from fakes import FakeLive, Here, Reaper
-from tiny import tune
+from lxml import etree
+from tiny import SAMPLES, tune
 
 from musegen import client, midi
 from musegen.daw import ACTIONS, HOSTS, ableton, dawproject, fl, install, muse, reaper
@@ -252,66 +254,41 @@ def test_fl_scripts_hold_their_notes_and_need_nothing(flpianoroll: Any) -> None:
     assert space["PIECES"] == []
 
 
-# What the schema says of the elements that are used: attributes that must be, that may be, and the
-# children in their order ("|" between those that may come in any order).
-DAWPROJECT = {
-    "Project": ("version", "", "Application Transport Structure Arrangement"),
-    "Application": ("name version", "", ""),
-    "Transport": ("", "", "Tempo TimeSignature"),
-    "Tempo": ("unit", "id name min max value", ""),
-    "TimeSignature": ("numerator denominator", "id", ""),
-    "Structure": ("", "", "Track"),
-    "Track": ("", "id name color contentType loaded", "Channel Track"),
-    "Channel": ("", "id role audioChannels destination", "Volume"),
-    "Volume": ("unit", "id min max value", ""),
-    "Arrangement": ("", "id", "Lanes Markers TempoAutomation TimeSignatureAutomation"),
-    "Lanes": ("", "id timeUnit track", "Lanes|Clips"),
-    "Clips": ("", "id", "Clip"),
-    "Clip": ("time", "duration playStart name", "Notes"),
-    "Notes": ("", "id", "Note"),
-    "Note": ("time duration channel key", "vel rel", ""),
-    "Markers": ("", "id", "Marker"),
-    "Marker": ("time", "name", ""),
-    "TempoAutomation": ("", "id timeUnit unit", "Target RealPoint"),
-    "TimeSignatureAutomation": ("", "id timeUnit", "Target TimeSignaturePoint"),
-    "Target": ("", "parameter", ""),
-    "RealPoint": ("time value", "interpolation", ""),
-    "TimeSignaturePoint": ("time numerator denominator", "", ""),
-}
+@cache
+def schema(name: str) -> etree.XMLSchema:
+    return etree.XMLSchema(file=Path(__file__).parent / "data" / "dawproject" / f"{name}.xsd")
 
 
-def check(element: ET.Element, ids: set[str], wanted: set[str]) -> None:
-    must, may, children = (part.split(" ") if part else [] for part in DAWPROJECT[element.tag])
-    assert set(must) <= set(element.attrib) <= set(must) | set(may), element.tag
-    order = [place.split("|") for place in children]
-    places = [next(i for i, names in enumerate(order) if c.tag in names) for c in element]
-    assert places == sorted(places), element.tag
-    if "id" in element.attrib:
-        assert element.attrib["id"] not in ids
-        ids.add(element.attrib["id"])
-    wanted |= {
-        element.attrib[k] for k in ("track", "destination", "parameter") if k in element.attrib
-    }
-    for child in element:
-        check(child, ids, wanted)
-
-
-def opened(data: bytes) -> ET.Element:
+def opened(data: bytes) -> etree._Element:
+    """The project of a file that holds to the official schema, and whose references lead there."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         assert archive.namelist() == ["project.xml", "metadata.xml"]
-        meta = ET.fromstring(archive.read("metadata.xml"))
-        assert meta.tag == "MetaData"
-        return ET.fromstring(archive.read("project.xml"))
+        project, meta = (etree.fromstring(archive.read(name)) for name in archive.namelist())
+    schema("MetaData").assertValid(meta)
+    schema("Project").assertValid(project)
+    ids = [element.get("id") for element in project.iter() if "id" in element.attrib]
+    assert len(set(ids)) == len(ids)
+    for element in project.iter():
+        assert {element.get(k, ids[0]) for k in ("track", "destination", "parameter")} <= {*ids}
+    return project
+
+
+def test_the_schema_sees_what_it_must() -> None:
+    root = dawproject.project(tune([60]))
+    root.find("Transport/Tempo").set("unit", "bananas")
+    with pytest.raises(etree.DocumentInvalid, match="bananas"):
+        schema("Project").assertValid(etree.fromstring(ET.tostring(root)))
+
+
+@pytest.mark.parametrize("path", sorted(SAMPLES.glob("*.mid")), ids=lambda p: p.stem)
+def test_dawproject_is_valid(path: Path) -> None:
+    opened(dawproject.to_bytes(midi.read(path), path.stem))
 
 
 @pytest.mark.parametrize("path", [FISHER, WALTZ])
 def test_dawproject_holds_every_note_in_clips_of_whole_bars(path: str) -> None:
     score = midi.read(path)
     root = opened(dawproject.to_bytes(score, "t"))
-    ids: set[str] = set()
-    wanted: set[str] = set()
-    check(root, ids, wanted)
-    assert wanted <= ids
     lanes = root.findall("Arrangement/Lanes/Lanes")
     assert len(lanes) == len(score.tracks)
     for lane, track in zip(lanes, score.tracks, strict=True):
@@ -334,7 +311,6 @@ def test_dawproject_keeps_changes_of_tempo_and_metre_and_markers() -> None:
         markers=((0, "A & <B>"), (3840, "C")),
     )
     root = opened(dawproject.to_bytes(score))
-    check(root, set(), set())
     points = root.findall("Arrangement/TempoAutomation/RealPoint")
     assert [(float(p.attrib["time"]), float(p.attrib["value"])) for p in points] == [
         (0, 96),
