@@ -6,6 +6,7 @@ Shapes: b batch, t event, x cells [b, t, numbers] in even units 0 to 1.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,6 +138,48 @@ class Head:
         return [np.searchsorted(b, column) for b, column in zip(between, columns, strict=True)]
 
 
+class Stack:
+    """LSTMs one above the other, a step at a time, for `n` sequences in memory of their own: inputs
+    and state of each lie side by side, so that one product makes all of its gates.
+    """
+
+    def __init__(self, layers: Sequence[LSTM], state: Sequence[tuple[Floats, Floats]]) -> None:
+        self.units, n = layers[0].units, len(state[0][0])
+        both = [np.concatenate([layer.w_in, layer.w_hidden], 1).T for layer in layers]
+        self.weights, self.biases = (
+            [np.ascontiguousarray(w) for w in both],
+            [x.bias for x in layers],
+        )
+        self.heard = [np.empty((n, len(w)), np.float32) for w in both]
+        self.c = [c.copy() for _, c in state]
+        for heard, (h, _) in zip(self.heard, state, strict=True):
+            heard[:, -self.units :] = h
+        self.gates = np.empty((n, 4 * self.units), np.float32)
+        self.spare = np.empty((n, self.units), np.float32)
+
+    def step(self, x: Floats) -> Floats:
+        """The last LSTM's state after inputs [n, inputs], [n, units]; the next step writes over it."""
+        gates, spare = self.gates, self.spare
+        i, f, g, o = (gates[:, k * self.units : (k + 1) * self.units] for k in range(4))
+        for weight, bias, heard, c in zip(
+            self.weights, self.biases, self.heard, self.c, strict=True
+        ):
+            heard[:, : -self.units] = x
+            np.matmul(heard, weight, out=gates)
+            gates += bias
+            np.tanh(gates, out=gates)  # halved beforehand, see `LSTM`
+            f += 1
+            i += 1
+            o += 1
+            c *= f
+            c += np.multiply(i, g, out=spare)
+            c *= np.float32(0.5)
+            x = heard[:, -self.units :]
+            np.multiply(np.tanh(c, out=spare), o, out=x)
+            x *= np.float32(0.5)
+        return x
+
+
 class CRNNGAN:
     """See `models.crnngan.CRNNGAN`; without its critic."""
 
@@ -189,9 +232,9 @@ class CRNNGAN:
             heard, onset = embedded[:, -1], onsets[:, -1]
         if c.condition == "beats" and given is None:
             given = np.zeros((n, 1, c.cues), np.float32)
-        x = []
+        x, stack = [], Stack(self.layers, state)
         for i in range(1, z.shape[1]):
-            h, state = self._step(heard, state)
+            h = stack.step(heard)
             cue, forced = given, {}
             if c.condition == "rhythm" and given is not None:
                 cue, forced = given[:, i - 1], {0: given[:, i - 1, 0], 2: given[:, i - 1, 1]}
@@ -205,28 +248,19 @@ class CRNNGAN:
         self, z: Floats, start: Floats | None, state: list[tuple[Floats, Floats]]
     ) -> NDArray[np.float32]:
         """Cells as published: four numbers of one linear layer."""
-        previous, x = z[:, 0], []
+        previous = z[:, 0]
         if start is not None:
             before = np.concatenate([z[:, :1], start[:, :-1]], axis=1)
             noise = np.full_like(start, 0.5)
             heard = self.enter(np.concatenate([noise, before], -1)).clip(min=0)
             state, previous = self._hear(heard), start[:, -1]
-        for i in range(1, z.shape[1]):
-            heard = self.enter(np.concatenate([z[:, i], previous], -1)).clip(min=0)
-            h, state = self._step(heard, state)
-            previous = self.leave(h)
-            x.append(previous)
-        return np.stack(x, axis=1)
-
-    def _step(
-        self, x: Floats, state: list[tuple[Floats, Floats]]
-    ) -> tuple[Floats, list[tuple[Floats, Floats]]]:
-        """One step of x [b, inputs] from the states of each LSTM."""
-        kept = []
-        for layer, (h, c) in zip(self.layers, state, strict=True):
-            kept.append(layer.step(layer.enter(x), h, c))
-            x = kept[-1][0]
-        return x, kept
+        x, stack = np.empty_like(z[:, 1:]), Stack(self.layers, state)
+        fresh, again = np.split(self.enter.weight, 2, axis=1)
+        noise = z[:, 1:] @ fresh.T + self.enter.bias
+        for i in range(x.shape[1]):
+            h = stack.step((noise[:, i] + previous @ again.T).clip(min=0))
+            previous = x[:, i] = self.leave(h)
+        return x
 
     def _hear(self, x: Floats) -> list[tuple[Floats, Floats]]:
         """The states of each LSTM after x [b, t, inputs]."""
