@@ -158,7 +158,7 @@ class Stack:
         self.spare = np.empty((n, self.units), np.float32)
 
     def step(self, x: Floats) -> Floats:
-        """The last LSTM's state after inputs [n, inputs], [n, units]; the next step writes over it."""
+        """The last LSTM's state [n, units] after inputs [n, inputs], until the next step."""
         gates, spare = self.gates, self.spare
         i, f, g, o = (gates[:, k * self.units : (k + 1) * self.units] for k in range(4))
         for weight, bias, heard, c in zip(
