@@ -32,7 +32,7 @@ COMPARED = ("EB", "UPC", "QN", "DP", "TD")
 # Mean distance of the jamming model from the training data, from Dong et al. 2018, Tables 1 and 2.
 PAPER = {"EB": 0.029, "UPC": 0.59, "QN": 0.24, "DP": 0.046, "TD": 0.03}
 SEEDS = 16  # phrases in the picture
-CUTS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+CUTS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8)
 NEAR = 0.8  # intersection over union from which a phrase counts as copied
 
 
@@ -160,7 +160,7 @@ def thresholds(
     def counted(x: Roll) -> Values:
         """What is to be alike, weighed: [5, tracks]."""
         means = []
-        for mode, metric, weight in (("paper", "EB", 25), ("octave", "UPC", 1), ("paper", "QN", 4)):
+        for mode, metric, weight in (("paper", "EB", 10), ("octave", "UPC", 1), ("paper", "QN", 4)):
             found = _bars(x, roll, mode, ())
             mine = {metric: np.where(bars, found.values[metric], np.nan)}
             means.append(weight * np.nan_to_num(replace(found, values=mine).mean(metric)))

@@ -95,7 +95,13 @@ def band() -> Preset:
     return Preset(
         "four bars of five tracks from noise or around given ones, on a CPU (the shipped bands)",
         MuseGANConfig(
-            density=DENSITY, reader=384, given="some", harmony=32, home=True, critic=CriticConfig()
+            density=DENSITY,
+            reader=384,
+            given="some",
+            harmony=32,
+            home=True,
+            apart=0.55,
+            critic=CriticConfig(),
         ),
         BAND,
         Adversarial(
