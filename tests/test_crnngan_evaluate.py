@@ -172,9 +172,10 @@ def test_curves_beside_a_report(cli, tmp_path: Path) -> None:
     done = cli(*given, "--run", tmp_path, "-o", tmp_path / "report")
     assert done.code == 0
     assert (tmp_path / "report" / "curves.png").read_bytes().startswith(b"\x89PNG")
-    done = cli(*given, "--run", tmp_path)
-    assert done.code == 2
-    assert "name one" in done.err
+    for wrong, code, said in (("--run", 2, "name one"), ("--spread", 4, "without a spread")):
+        done = cli(*given, wrong, 1)
+        assert done.code == code
+        assert said in done.err
 
 
 def test_windows_of_another_kind_are_refused() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from musegen.dataset import Windows
+from musegen.errors import ModelError
 from musegen.evaluate import crnngan, diffusion, groovae, musegan, musicvae
 from musegen.evaluate.report import Report
 from musegen.models import family
@@ -18,6 +19,10 @@ FAMILIES: dict[str, Callable[..., Report]] = {
     "diffusion": diffusion.measure,
     "groovae": groovae.measure,
 }
+
+# How samples are drawn can be chosen, where a family has such a choice.
+DRAWS = {"musicvae": ("temperature", "spread")}
+DRAWS |= dict.fromkeys(("crnngan", "groovae", "musegan"), ("temperature",))
 
 # What is said of the music of a network in training, where a family has something to say.
 WATCHED: dict[str, Callable[[Any, Any], dict[str, float]]] = {"crnngan": crnngan.watched}
@@ -36,8 +41,13 @@ def measure(bundle: Bundle, held_out: Windows, training: Windows | None, **optio
 
     Raises:
         InputError: no windows, or of another kind than the model's.
+        ModelError: its samples have no temperature, or its prior no spread.
     """
-    return FAMILIES[family(bundle.model.config)](bundle, held_out, training, **options)
+    name = family(bundle.model.config)
+    for option in ("temperature", "spread"):
+        if option in options and option not in DRAWS.get(name, ()):
+            raise ModelError(f"{bundle.name} is drawn from without a {option}; leave it out")
+    return FAMILIES[name](bundle, held_out, training, **options)
 
 
 def watched(model: Any, representation: Any) -> dict[str, float]:
