@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from musegen.representations.drums import Drums
 from musegen.representations.events import Melody
 from musegen.representations.trio import Trio
-from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Notes, Score, Track, as_notes
+from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Notes, Score, Track, as_notes, distinct
 from musegen.segment import bar_runs, pick_melody, trio_tracks
 
 Say = Callable[[str], None]
@@ -120,7 +120,7 @@ def melody_line(score: Score, name: str, choice: str | int | None, say: Say) -> 
     say(said + (f", left out {others} other track{'s' * (others > 1)}" if others else ""))
     found = _in_bars(replace(score, tracks=(score.tracks[melody.index],)), name, say)
     notes = found.tracks[0].notes
-    chords = len(notes) - len(np.unique(notes[:, ONSET]))
+    chords = len(notes) - len(distinct(notes[:, ONSET]))
     if chords:
         say(f"{name}: of notes that start together the top one counts ({chords} left out)")
     return found

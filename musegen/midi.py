@@ -19,7 +19,7 @@ from typing import IO, Any
 import numpy as np
 
 from musegen.errors import InputError, MusegenError
-from musegen.formats import abc, chunks, quick
+from musegen.formats import chunks, quick
 from musegen.formats.assemble import clean
 from musegen.formats.smf import DRUM_CHANNEL
 from musegen.score import DURATION, ONSET, PITCH, Score
@@ -79,6 +79,8 @@ def read(
         raise InputError(name, "the file is empty; export it again from where it came")
     kind = "midi" if data.startswith((b"MThd", b"RIFF")) else SUFFIXES.get(suffix) or _magic(data)
     if kind == "abc":  # not symusic's ABC reader: it shifts pickups and prints to standard output
+        from musegen.formats import abc
+
         return abc.parse(data.decode("utf-8", "replace"), name)
     if kind == "musicxml":
         from musegen.formats import musicxml

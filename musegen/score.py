@@ -22,6 +22,14 @@ ONSET, DURATION, PITCH, VELOCITY = range(4)
 Notes = NDArray[np.int64]
 
 
+def distinct(values: NDArray[Any]) -> NDArray[Any]:
+    """Values [n] sorted, each once, as by `np.unique`, which loads `numpy.ma` for it."""
+    ordered = np.sort(values)
+    new = np.ones(len(ordered), np.bool_)
+    new[1:] = ordered[1:] != ordered[:-1]
+    return ordered[new]
+
+
 def as_notes(rows: ArrayLike) -> Notes:
     """Rows (onset, duration, pitch, velocity), sorted by onset then pitch, read-only.
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from musegen.representations.events import STEPS_PER_BAR, monophonic, quantise
 from musegen.representations.trio import TRIO
-from musegen.score import DURATION, ONSET, PITCH, Notes, Score, Track, as_notes
+from musegen.score import DURATION, ONSET, PITCH, Notes, Score, Track, as_notes, distinct
 
 _MELODY_NAME = re.compile(r"melod|vocal|voice|lead|sopran|sing|flute|violin|\bright\b|upper|^up\b")
 _OTHER_NAME = re.compile(r"bass|drum|perc|chord|pad|accomp|rhythm|bridge|piano left|\bleft\b|lower")
@@ -67,14 +67,14 @@ def _likelihood(score: Score, track: Track) -> float:
     name = track.name.lower()
     named = 2.0 * bool(_MELODY_NAME.search(name)) - 2.0 * bool(_OTHER_NAME.search(name))
     bass = -1.5 * (32 <= track.program < 40)
-    variety = min(len(np.unique(line[:, PITCH])), 8) / 8
+    variety = min(len(distinct(line[:, PITCH])), 8) / 8
     return named + bass + alone + held + 1.5 * active + height + variety
 
 
 def _active(score: Score, track: Track) -> float:
     """The share of bars in which a track begins a note."""
     lines = score.bar_lines()
-    bars = np.unique(np.searchsorted(lines, track.notes[:, ONSET], "right"))
+    bars = distinct(np.searchsorted(lines, track.notes[:, ONSET], "right"))
     return len(bars) / (len(lines) - 1)
 
 

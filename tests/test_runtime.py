@@ -18,6 +18,7 @@ from test_imports import loaded_by
 
 from musegen import pretrained, runtime
 from musegen.errors import ModelError
+from musegen.formats import quick
 from musegen.models.crnngan import CRNNGAN
 from musegen.models.crnngan_events import choose
 from musegen.models.groovae import GrooVAE
@@ -273,9 +274,19 @@ def test_recurrent_models_make_music_without_torch(tmp_path: Path) -> None:
         f"run({['generate', '--seed', '1', '-q', '--model', name, '-o', str(tmp_path / name)]})"
         for name in (*VAES, *EVENTS)
     ]
-    for verb in ("interpolate", "vary", "blend", "reconstruct"):
-        files = [str(tune)] * (2 if verb in ("interpolate", "blend") else 1)
+    for verb in ("interpolate", "vary", "reconstruct"):
+        files = [str(tune)] * (2 if verb == "interpolate" else 1)
         verbs.append(f"run({[verb, *files, '--seed', '1', '-q', '-o', str(tmp_path / verb)]})")
     sure = "\n".join(f"assert {verb} == 0" for verb in verbs)
     found = loaded_by(f"from musegen.cli.main import run\n{sure}")
-    assert found == {"numpy", "symusic"}  # symusic reads the tune
+    assert found == {"numpy"}
+
+
+def test_only_many_files_or_long_ones_are_worth_loading_symusic(tmp_path: Path) -> None:
+    short, long = (tiny.tune([60, 62] * n).write(tmp_path / f"{n}.mid") for n in (8, 8000))
+    assert long.stat().st_size > quick.MAX_SHORT
+    read = "from musegen import midi\n{}\nassert midi.read({!r}).tracks[0].notes[-1, 2] == 62"
+    few = f"for _ in range({quick.FEW - 1}): midi.read({str(short)!r})"
+    assert loaded_by(read.format(few, str(short))) == {"numpy"}
+    assert "symusic" in loaded_by(read.format(f"{few}\nmidi.read({str(short)!r})", str(short)))
+    assert "symusic" in loaded_by(read.format("", str(long)))

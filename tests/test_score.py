@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import normal_scores, one_track, rows
 
-from musegen.score import ONSET, PITCH, Score, Track, as_notes, changes, metre_map
+from musegen.score import ONSET, PITCH, Score, Track, as_notes, changes, distinct, metre_map
 
 BAR = 1920
 
@@ -21,6 +21,12 @@ def test_notes_are_sorted_and_none_is_lost(drawn: list) -> None:
     assert sorted(map(tuple, notes.tolist())) == sorted(drawn)
     assert [r[:1] + r[2:3] for r in notes.tolist()] == sorted([r[0], r[2]] for r in drawn)
     assert not notes.flags.writeable
+
+
+@given(st.lists(st.integers(-3, 3)))
+def test_distinct_values_are_those_of_numpy(values: list[int]) -> None:
+    array = np.array(values, np.int64)
+    assert np.array_equal(distinct(array), np.unique(array))
 
 
 @pytest.mark.parametrize(

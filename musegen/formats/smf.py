@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from musegen.errors import InputError
 from musegen.formats.abc import MAX_QUARTERS
 from musegen.formats.assemble import Maps, Part, assemble, check_length, check_size, clean, counted
-from musegen.score import Score
+from musegen.score import Score, distinct
 
 MAX_CHUNKS = 2**16 - 1  # a header can promise no more tracks
 DRUM_CHANNEL = 9
@@ -333,7 +333,7 @@ def _notes(found: _Found, pedal: bool) -> tuple[NDArray[Any], list[int]]:
 def _next_onsets(group: NDArray[Any], onset: NDArray[Any]) -> NDArray[Any]:
     """For each note the next later onset in its group, or else `FAR`."""
     mine = group << 32 | onset
-    every = np.unique(mine)
+    every = distinct(mine)
     following = np.append(every, -1)[np.searchsorted(every, mine, side="right")]
     return np.where(following >> 32 == group, following & 0xFFFFFFFF, FAR)
 

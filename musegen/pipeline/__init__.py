@@ -36,9 +36,9 @@ def default(verb: str, options: Iterable[str] = (), music: Sequence[Score] = ())
     before large; without such one that suits the music; the usual one for verbs that none has.
     """
     usual, wanted = pretrained.DEFAULT, _CHOOSING & set(options)
-    able = [name for name in pretrained.names() if verb in pretrained.verbs(name)]
-    config = {name: pretrained.read_config(pretrained.locate(name)) for name in able}
-    home = config[usual]["family"] if usual in config else ""
+    config = {name: pretrained.read_config(pretrained.locate(name)) for name in pretrained.names()}
+    able = [name for name in config if verb in config[name]["info"].get("verbs", ())]
+    home = config[usual]["family"] if usual in able else ""
     able.sort(key=lambda n: (n != usual, config[n]["family"] != home, pretrained.size(n)))
     drums = bool(music) and all(map(drums_alone, music))
     fitting = []

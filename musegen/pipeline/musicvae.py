@@ -21,7 +21,7 @@ from musegen.representations.chords import Chords, from_sheet
 from musegen.representations.drums import Drums
 from musegen.representations.events import STEPS_PER_BAR, Melody
 from musegen.runtime import Draws, slerp
-from musegen.score import ONSET, PITCH, Score
+from musegen.score import ONSET, PITCH, Score, distinct
 
 _log = logging.getLogger("musegen")
 FINE = 8  # places tried for each step of an interpolation
@@ -211,12 +211,14 @@ class MusicVAEPipeline(LatentPipeline):
             (scores[0], scores[1]), names, tracks, fit, say, bars
         )
         bars = first.bars
-        t = np.linspace(0, 1, steps)
+        t, likeliest = np.linspace(0, 1, steps), None
         if pace == "even" and steps > 2:
-            t = self._even(za, zb, steps)
-        z = slerp(za, zb, t[1:-1])  # [steps - 2, windows, z]
-        draws = Draws(seed)
-        events = self._decode_all(z, bars, draws, temperature)
+            t, likeliest = self._even(za, zb, steps)
+        if likeliest is not None and not temperature:
+            events = [joined(windows, bars) for windows in likeliest[1:-1]]
+        else:
+            z = slerp(za, zb, t[1:-1])  # [steps - 2, windows, z]
+            events = self._decode_all(z, bars, Draws(seed), temperature)
         recipe = self._recipe("interpolate", seed, temperature=temperature, inputs=list(names))
         made = []
         for i, place in enumerate(np.linspace(0, 1, steps).tolist()):  # of tempo and velocity
@@ -237,20 +239,23 @@ class MusicVAEPipeline(LatentPipeline):
             made.append(replace(score, tempos=((0, at),), keys=keys))
         return made
 
-    def _even(self, a: Floats, b: Floats, steps: int) -> NDArray[np.float64]:
+    def _even(self, a: Floats, b: Floats, steps: int) -> tuple[NDArray[np.float64], Symbols]:
         """Places [steps] from 0 to 1 between which equally many symbols of the likeliest decoded
-        melodies change, found on a grid of `FINE` places a step."""
+        melodies change, found on a grid of `FINE` places a step, and these melodies as windows
+        [steps, windows, ...]."""
         t = np.linspace(0, 1, FINE * (steps - 1) + 1)
-        z = slerp(a, b, t).reshape(-1, a.shape[-1])
-        events = self._decode(z, Draws(0), temperature=0.0).reshape(len(t), -1)
-        changed = np.cumsum((events[1:] != events[:-1]).sum(axis=1))
-        if not changed[-1]:
-            return np.linspace(0, 1, steps)
-        # The middle of the stretch over which a melody with so many changes lasts.
-        wanted = np.linspace(0, changed[-1], steps)[1:-1]
-        first = np.searchsorted(changed, wanted, "left") + 1
-        last = np.searchsorted(changed, changed[first - 1], "right")
-        return np.concatenate([[0.0], t[(first + last) // 2], [1.0]])
+        z = slerp(a, b, t)
+        events = self._decode(z.reshape(-1, z.shape[-1]), Draws(0), temperature=0.0)
+        events = events.reshape(*z.shape[:2], *events.shape[1:])
+        each = events.reshape(len(t), -1)
+        changed = np.cumsum((each[1:] != each[:-1]).sum(axis=1))
+        at = np.arange(0, len(t), FINE)
+        if changed[-1]:  # the middle of the stretch over which a melody with so many changes lasts
+            wanted = np.linspace(0, changed[-1], steps)[1:-1]
+            first = np.searchsorted(changed, wanted, "left") + 1
+            last = np.searchsorted(changed, changed[first - 1], "right")
+            at[1:-1] = (first + last) // 2
+        return t[at], events[at]
 
     def _told(self, chords: str, bars: int) -> Floats | None:
         """Chords, one a bar, of each window [windows, beats, 36]; None for none.
@@ -310,7 +315,7 @@ class MusicVAEPipeline(LatentPipeline):
             return 9.0
         both = np.concatenate([old, new])
         leap = abs(int(new[0, PITCH]) - int(old[-1, PITCH]))
-        bars = len(np.unique(new[:, ONSET] // STEPS_PER_BAR))
+        bars = len(distinct(new[:, ONSET] // STEPS_PER_BAR))
         outside = 1 - float(scale_consistency(both)[0])
         return 6 * outside + leap / 12 + (self.representation.bars - bars)
 
