@@ -84,8 +84,8 @@ def card(family: str, kind: str, info: Mapping[str, Any]) -> str:
     use = info["verbs"][0] + (" FILE" if info["verbs"][0] in ("groove", "drumify") else "")
     about = info.get("about", f"A {family} of {kind.lower()}")
     table = "Not measured yet: `musegen evaluate PATH --data PREPARED --card`."
-    if "evaluation" in info:
-        table = "\n".join(["```", *info["evaluation"], "```"])
+    if lines := [*info.get("evaluation", []), *info.get("attribute test", [])]:
+        table = "\n".join(["```", *lines, "```"])
     return f"""# A musegen bundle
 
 {about}, preset `{info["preset"]}`, {info["steps"]} steps. It can

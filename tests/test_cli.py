@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,11 +14,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
+import torch
 from commands import FISHER, HARVEST, WALTZ, environment, other_readers_agree
 from tiny import SAMPLES
 
 import musegen
 from musegen import midi, pretrained
+from musegen.attributes import ATTRIBUTES, vectors
+from musegen.errors import InputError
+from musegen.evaluate.attributes import measure
 
 # generate
 
@@ -270,6 +275,28 @@ def test_evaluate_measures_interpolations_beside_another_model(cli, tmp_path: Pa
     assert (tmp_path / "interpolation.png").read_bytes().startswith(b"\x89PNG")
     assert cli("evaluate", "--data", tiny.prepared(), "--against", "melody-2bar").code == 2
     assert cli("evaluate", *options, "--card").code == 2
+
+
+def test_evaluate_learns_the_vectors_that_vary_adds(cli, tmp_path: Path) -> None:
+    """They go into the bundle and its card, and leave its other tables alone."""
+    folder = tmp_path / "mine"
+    shutil.copytree(tiny.bundle(), folder)
+    options = ("--data", tiny.prepared(), "--attributes", "-n", 16)
+    done = cli("evaluate", folder, *options, "--card", "--json")
+    changed = done.json["per cent"]["density"]
+    assert done.json["deviations"]["density"].keys() == changed.keys() == ATTRIBUTES.keys()
+    bundle = pretrained.load(folder)
+    assert bundle.info.keys() - tiny.INFO.keys() == {"attributes", "attribute test"}
+    x = tiny.windows("train").encode(np.arange(len(tiny.windows("train"))))
+    z, _ = bundle.model.encode(torch.from_numpy(x.astype(np.int64)))
+    found = vectors(z.detach().double().numpy(), x)
+    assert bundle.info["attributes"]["density"] == pytest.approx(found["density"], abs=1e-3)
+    assert "--attributes -n 16 --seed 0" in (folder / "README.md").read_text()
+    asked = ("--model", folder, "--attribute", "density=2", "--seed", 1, "-o", tmp_path / "v")
+    assert cli("vary", FISHER, *asked).code == 0
+    assert cli("evaluate", folder, *options, "--spread", 1).code == 2
+    with pytest.raises(InputError, match="has no training windows"):
+        measure(bundle, None)
 
 
 # models, info, plot, presets, doctor

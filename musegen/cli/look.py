@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 @click.argument("model", default="melody-2bar")
 @click.option("--data", required=True, type=click.Path(), help="Prepared folder, or MIDI files.")
 @click.option("--part", default="test", show_default=True, type=click.Choice(["test", "valid"]))
-@click.option("-n", type=click.IntRange(16), help="Samples a set: 2048; pairs: 256.")
+@click.option("-n", type=click.IntRange(16), help="Samples a set: 2048; pairs, latents: 256.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**31 - 1))
 @click.option("--temperature", type=Number(0, 5), help="Of the samples; the model's own if silent.")
 @click.option("--spread", type=click.FloatRange(0, 2), help="Of the prior; 0.5 by default.")
 @click.option("--interpolation", is_flag=True, help="Measure the way between pairs of windows.")
+@click.option("--attributes", is_flag=True, help="Learn and test what vary --attribute adds.")
 @click.option("--against", help="Another model whose interpolations are measured beside.")
 @click.option("--run", "logs", multiple=True, type=click.Path(), help="Folder of a run to draw.")
 @click.option("-o", "--out", type=click.Path(), help="Folder for table.json and pictures.")
@@ -40,6 +41,7 @@ def evaluate(
     temperature: float | None,
     spread: float | None,
     interpolation: bool,
+    attributes: bool,
     against: str | None,
     logs: tuple[str, ...],
     out: str | None,
@@ -54,12 +56,14 @@ def evaluate(
     Examples:
       musegen evaluate melody-2bar --data data/melody -o report
       musegen evaluate melody-2bar --data data/melody --interpolation -o report
+      musegen evaluate melody-2bar --data data/melody --attributes --card
       musegen evaluate performance --data data/played --run runs/a --run runs/b -o report
     """
     import json
     import tempfile
 
     from musegen import dataset, pretrained
+    from musegen.evaluate import attributes as moved
     from musegen.evaluate import curves, measure
     from musegen.evaluate import interpolation as between
     from musegen.midi import write_atomic
@@ -71,11 +75,14 @@ def evaluate(
         raise click.UsageError("--run draws curves into the folder of --out; name one")
     if interpolation and (on_card or spread is not None):
         raise click.UsageError("--interpolation goes with neither --card nor --spread")
+    if attributes and (interpolation or temperature is not None or spread is not None):
+        raise click.UsageError("--attributes goes with -n, --seed, --card and --out only")
     talk = Talk(quiet, as_json)
     bundle = pretrained.load(model)
     wanted = bundle.representation
     given = {"temperature": temperature, "spread": spread}
-    options: dict[str, Any] = {"n": n or (256 if interpolation else 2048), "seed": seed}
+    usual = 256 if interpolation or attributes else 2048
+    options: dict[str, Any] = {"n": n or usual, "seed": seed}
     options |= {name: value for name, value in given.items() if value is not None}
     with tempfile.TemporaryDirectory() as folder:
         training, where = None, data
@@ -86,7 +93,9 @@ def evaluate(
         else:
             training = dataset.load(data, "train", wanted)
         parts = (bundle, dataset.load(where, part, wanted), training)
-        if interpolation:
+        if attributes:
+            found = moved.measure(bundle, training, report=talk.say, **options)
+        elif interpolation:
             other = pretrained.load(against) if against else None
             found = between.measure(*parts, against=other, report=talk.say, **options)
         else:
@@ -98,9 +107,11 @@ def evaluate(
     lines = list(found.lines)
     if on_card:
         said = " ".join(f"{'-' if k == 'n' else '--'}{k} {v:g}" for k, v in options.items())
-        told = [f"$ musegen evaluate --part {part} {said}", *lines]
-        scores = dict(found.scores)
-        told_by = {"evaluation": told, "scores": scores, **found.learned}
+        kind = "--attributes" if attributes else f"--part {part}"
+        told = [f"$ musegen evaluate {kind} {said}", *lines]
+        told_by: dict[str, Any] = {"evaluation": told, "scores": dict(found.scores)}
+        if attributes:
+            told_by = {"attribute test": told, **found.learned}
         pretrained.describe(model, {**bundle.info, **told_by})
     if out:
         text = json.dumps(numbers, indent=1) + "\n"

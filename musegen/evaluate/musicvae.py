@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 
 from musegen import metrics, plot
-from musegen.attributes import ATTRIBUTES, vectors
 from musegen.dataset import Windows
 from musegen.errors import InputError
 from musegen.evaluate import harmony
@@ -25,7 +24,6 @@ from musegen.representations.events import FIRST_ONSET, HIGHEST, VOCAB, Melody
 from musegen.representations.trio import Trio
 
 Say = Callable[[str], None]
-LEARNED = 8192  # windows
 VOICES = ("melody", "bass", "drums")
 FORM = (
     "pitch consistency",
@@ -292,7 +290,7 @@ def measure(bundle: Bundle, held_out: Windows, training: Windows | None, **optio
     overlap = result.overlap["all"]["model"]
     bins = {name: edges(name) for name in overlap}
     titles = {name: f"{name}  {area:.2f}" for name, area in overlap.items()}
-    lines, learned = table(result), {}
+    lines = table(result)
     numbers: dict[str, Any] = {
         "reconstruction": result.reconstruction,
         "samples": result.samples,
@@ -304,59 +302,4 @@ def measure(bundle: Bundle, held_out: Windows, training: Windows | None, **optio
         numbers["chords"] = harmony.harmony(bundle, held_out, seed=seed)
         lines += harmony.table(numbers["chords"])
     pictures = {"densities.png": plot.densities(result.values["all"], bins, titles)}
-    if training is not None and isinstance(bundle.representation, Melody):
-        found = attribute_vectors(bundle, training)
-        seed = int(options.get("seed", 0))
-        numbers["attributes"] = attribute_matrix(bundle, found, seed)
-        lines += attribute_table(numbers["attributes"])
-        learned = {"attributes": {k: [round(float(x), 4) for x in v] for k, v in found.items()}}
-    return Report(lines, numbers, scores(result), pictures, learned)
-
-
-@torch.no_grad()
-def attribute_vectors(bundle: Bundle, training: Windows) -> dict[str, Values]:
-    """Directions of the latent in which melodies get more of each attribute, from `LEARNED` of the
-    training windows at most.
-    """
-    x = np.concatenate([x for x, _ in training.chunks(256, LEARNED)])
-    rows = [bundle.model.encode(torch.from_numpy(part.astype(np.int64)))[0] for part in _parts(x)]
-    return vectors(torch.cat(rows).double().numpy(), x)
-
-
-@torch.no_grad()
-def attribute_matrix(
-    bundle: Bundle, found: dict[str, Values], seed: int, n: int = 256
-) -> dict[str, dict[str, list[float]]]:
-    """The paper's test: each attribute's vector is subtracted from and added to `n` latents of the
-    prior, and the change of every attribute's mean is counted in per cent, [subtracted, added].
-    """
-    model, generator = bundle.model, torch.Generator().manual_seed(seed)
-    z = model.prior(n, generator)
-
-    def means(latents: torch.Tensor) -> dict[str, float]:
-        x = model.decode(latents, generator, 0.0).numpy()
-        return {name: float(attribute(x).mean()) for name, attribute in ATTRIBUTES.items()}
-
-    before = means(z)
-    rows: dict[str, dict[str, list[float]]] = {}
-    for name, vector in found.items():
-        step = torch.from_numpy(vector).to(z)
-        less, more = means(z - step), means(z + step)
-        rows[name] = {
-            k: [100 * (a[k] / max(before[k], 1e-9) - 1) for a in (less, more)] for k in before
-        }
-    return rows
-
-
-def attribute_table(rows: dict[str, dict[str, list[float]]]) -> list[str]:
-    """The matrix in lines: what is subtracted and added down, what changes across."""
-    lines = ["attribute vectors subtracted / added: change in per cent"]
-    lines.append(f"  {'':16}" + "".join(f"{name:>16}" for name in rows))
-    for name, row in rows.items():
-        cells = "".join(f"{f'{less:+.0f} / {more:+.0f}':>16}" for less, more in row.values())
-        lines.append(f"  {name:16}{cells}")
-    return lines
-
-
-def _parts(x: Symbols, size: int = 256) -> list[Symbols]:
-    return [x[i : i + size] for i in range(0, len(x), size)]
+    return Report(lines, numbers, scores(result), pictures)

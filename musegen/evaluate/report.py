@@ -16,7 +16,7 @@ class Report:
         numbers: the same as plain values, for JSON.
         scores: the few that stand for it in lists of models.
         pictures: PNG files by name.
-        learned: what belongs into the bundle's info, such as attribute vectors.
+        learned: what belongs into the bundle's info: attribute vectors.
         levels: held-out music's own values of what logs of runs say of music that was made.
     """
 

@@ -60,8 +60,9 @@ class LatentPipeline(Pipeline):
             seed: of the draws.
             amount: 0 gives the reconstruction, 1 something else altogether; 0.3 by default, 0
                 where attributes are given.
-            attributes: how much more (or less) of each of `attributes.ATTRIBUTES`, in units of the
-                difference of the quarters of training melodies with most and with least of it.
+            attributes: how much more (or less) of each of `attributes.OF`: 1 goes 0.4 of the way
+                from one melody to another, in the direction of more. Beyond 1.5 either way other
+                things change as much.
             temperature: of the symbols; 0 takes the likeliest.
             track: which track holds the melody, by name or number from 1.
             name: what to call the music in remarks.
