@@ -54,6 +54,8 @@ def fitted(preset: Preset, data: Windows, init: Bundle | None) -> Preset:
             raise MusegenError(f"cannot begin with {init.name}: it is of another family")
         theirs = replace(theirs, **{k: v for k, v in facts.items() if k != "shift"})
         if isinstance(ours, MusicVAEConfig) and isinstance(theirs, MusicVAEConfig):
+            if ours.heard and ours.ear == theirs.ear:
+                return preset
             ours = ours.part if theirs.segments < ours.segments and not ours.heard else ours
             ours = ours if theirs.control else replace(ours, control=0)
         for field in dataclasses.fields(theirs):

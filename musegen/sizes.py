@@ -30,6 +30,7 @@ class MusicVAEConfig:
         context: size of what the conductor tells a segment; 0 for its last layer's units.
         encode_segments: whether the encoder is hierarchical too.
         heard: parts that a hierarchical encoder reads, where not the decoder's; 0 for `segments`.
+            Such a network takes the encoder of the one that it begins with, and leaves it as it is.
         unconditional: whether the decoder is a language model too (see the module).
         recall: layers of attention from a segment to those before it, for that language model
             (with segments and encode_segments only, and without heard).
@@ -74,7 +75,13 @@ class MusicVAEConfig:
     @property
     def gist(self) -> int:
         """Size of what each of them is about."""
-        return self.encoder if self.heard else self.told
+        return 2 * self.encoder if self.heard else self.told
+
+    @property
+    def ear(self) -> tuple[object, ...]:
+        """All that says what the encoder's weights are."""
+        sizes = (self.vocab, self.steps, self.latent, self.encoder, self.embedding, self.layers)
+        return (*sizes, self.readout, self.view, self.control, self.parts, self.gist)
 
     @property
     def part(self) -> MusicVAEConfig:

@@ -246,6 +246,25 @@ def test_a_trio_improvises_in_all_voices() -> None:
 
 
 @torch.no_grad()
+@torch.no_grad()
+def test_decoders_to_compare_begin_with_the_same_encoder_which_stays() -> None:
+    """Of 4 bars and of the whole, they get the latents of a model of 2 segments and keep them."""
+    sizes = WHOLE | {"readout": "steps", "view": 4, "embedding": 3, "encode_segments": True}
+    heard = MusicVAE(MusicVAEConfig(**(sizes | {"segments": 2, "conductor": (5,), "context": 10})))
+    flat, bars = sizes | {"segments": 1, "heard": 2}, sizes | {"conductor": (5,), "heard": 2}
+    x = symbols()
+    for config in (flat, bars):
+        model = MusicVAE(MusicVAEConfig(**config))
+        assert model.config.ear == heard.config.ear
+        before = {k: w.clone() for k, w in model.state_dict().items()}
+        model.adopt(heard)
+        torch.testing.assert_close(model.encode(x), heard.encode(x))
+        trained = {k for k, p in model.named_parameters() if p.requires_grad}
+        assert "voices.0.logits.weight" in trained
+        assert not any(k.startswith(("encoder", "gist", "posterior")) for k in trained)
+        assert all(torch.equal(before[k], w) for k, w in model.named_parameters() if k in trained)
+
+
 def test_a_hierarchy_begins_with_the_weights_of_a_segment() -> None:
     """The gist of a segment is the flat model's mean, and what is written is written alike."""
     big = alone(conductor=(5,), context=64)

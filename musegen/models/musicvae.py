@@ -47,6 +47,9 @@ Styles = int | Tensor | Sequence[float] | None
 # Weights whose last columns see what is given.
 GIVEN = ("layers.0.weight_ih_l0", "encoder.weight_ih_l0", "_l0_reverse", "view_to_logits.weight")
 
+# The encoder's weights; voices read what they wrote through the same tables.
+EAR = ("encoder.", "project", "gist.", "over_segments.", "posterior.", "voices.0.table.")
+
 
 class MusicVAE(nn.Module):
     """See the module's docstring. Shapes: b batch, t step, v vocabulary, z latent, d width."""
@@ -108,8 +111,15 @@ class MusicVAE(nn.Module):
         """Take the weights of a network whose styles are the first of this one's; further styles
         begin at the mean of the known ones. A network of whole segments gives a hierarchical one
         its encoder and decoder of a segment, and what lies above begins as a projection of their
-        latents. One without control gets weights of zero for what it is given.
+        latents. One without control gets weights of zero for what it is given. With `heard` it
+        gives its encoder alone, which is trained no more.
         """
+        if self.config.heard:
+            ear = {k: p for k, p in trained.state_dict().items() if k.startswith(EAR)}
+            self.load_state_dict(self.state_dict() | ear)
+            for name, weight in self.named_parameters():
+                weight.requires_grad_(weight.requires_grad and name not in ear)
+            return
         weights, mine = trained.state_dict(), self.state_dict()
         for name in [n for n in weights if self.config.control > trained.config.control]:
             if weights[name].dim() > 1 and name.endswith(GIVEN):

@@ -129,32 +129,30 @@ def cat_mel_2bar_med_chords() -> Preset:
 
 
 def _compared(name: str, model: MusicVAEConfig) -> Preset:
-    """16-bar melodies at sizes and steps for a CPU. Only the decoders differ; encoder, latent,
-    readout, loss and training are the same.
+    """Decoders of 16 bars, to be begun with --init melody-16bar, whose encoder stays as it is: only
+    the decoders differ; latents, readout, loss and training are the same.
     """
     return Preset(
-        f"16-bar melodies on a CPU to compare with, {name}",
+        f"16-bar melodies on a CPU, begun with --init melody-16bar to compare {name}",
         model,
         Melody(16),
         ELBO(beta=0.2, beta_rate=0.998, input_dropout=0.3),
-        Training(2000, 16, lr=2e-3, schedule="constant", warmup=100, ema=0.99),
+        Training(2000, 16, lr=2e-3, schedule="constant", warmup=50, ema=0.99),
     )
 
 
 def flat_mel_16bar_small() -> Preset:
     """The flat decoder of Table 1, to be compared with `hierdec_mel_16bar_small`: one LSTM over all
-    256 steps, with a linear view of z at each of them. The encoder hears bar by bar there too.
+    256 steps, with a linear view of z at each of them.
     """
-    model = MusicVAEConfig(
+    model = replace(
+        _sizes(melody_2bar_small()),
         steps=256,
         latent=512,
-        encoder=128,
         decoder=(256,),
-        embedding=64,
-        readout="steps",
-        view=12,
         encode_segments=True,
-        heard=16,
+        heard=8,
+        unconditional=False,
     )
     return _compared("the flat decoder", model)
 
@@ -163,7 +161,8 @@ def hierdec_mel_16bar_small() -> Preset:
     """The hierarchical decoder of Table 1 with as many parameters as `flat_mel_16bar_small`: a
     conductor over bars with a linear view of z for each, and one of its embedding at each step.
     """
-    model = replace(_sizes(flat_mel_16bar_small()), segments=16, conductor=(256,), context=128)
+    flat = _sizes(flat_mel_16bar_small())
+    model = replace(flat, segments=16, conductor=(256,), context=376)
     return _compared("the hierarchical decoder", model)
 
 
