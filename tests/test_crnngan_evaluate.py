@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -14,19 +15,22 @@ from test_crnngan_pipeline import FOLDER, pipeline
 from musegen import evaluate as evaluation
 from musegen import plot, pretrained, runs
 from musegen.dataset import load
-from musegen.errors import InputError
+from musegen.errors import InputError, ModelError
+from musegen.evaluate import crnngan as report
 from musegen.evaluate import curves, measure
 from musegen.evaluate.crnngan import (
     EDGES,
     densities,
     drawn,
     evaluate,
+    nats,
     patterns,
     shuffle,
     statistics,
     variety,
     watched,
 )
+from musegen.models.crnngan import CRNNGAN, CRNNGANConfig
 from musegen.prepare import prepare
 from musegen.prepare.windows import Settings
 from musegen.representations.tuples import Tuples
@@ -121,6 +125,38 @@ def test_a_report() -> None:
     assert same.copies["held-out"] == 1
     assert all(v == 1 for v in same.overlap["real"].values())
     assert evaluate(bundle, held, None, n=5).copies == {}
+    costs = found.numbers["nats"]["untold"]
+    assert found.lines[-1].startswith(f"nats of held-out music, untold: event {costs['event']:.3f}")
+    assert costs["event"] > costs["time"] + costs["pitch"] + costs["length"] + costs["intensity"]
+
+
+def test_nats_are_those_of_all_events_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows of different lengths in small parts; with chords only where the model knows any."""
+    monkeypatch.setattr(report, "BATCH", 7)
+    held = load(folder(), "test", Tuples(12, bars=2))
+    for condition in ("none", "beats"):
+        pipeline(condition)
+        model = pretrained.load(FOLDER / f"performed-{condition}").model
+        chords = np.zeros((len(held), 8, 5), np.uint8)
+        found = nats(model, replace(held, chords=chords), len(held))
+        assert list(found) == ["untold", "told chords"][: 1 + (condition == "beats")]
+        x = torch.from_numpy(held.encode(np.arange(len(held)))).float()
+        with torch.no_grad():
+            loss, parts = model.likelihood(x, torch.zeros(0))
+        want = {"event": float(loss), **{k: float(v) for k, v in parts.items()}}
+        for row in found.values():
+            assert row == pytest.approx(want, rel=1e-4)
+    numbers = CRNNGAN(CRNNGANConfig(head="numbers", hidden=4, critic=4, critic_width=0))
+    assert nats(numbers, held, 5) == {}
+
+
+def test_models_of_rhythms_have_no_report() -> None:
+    pipeline("rhythm")
+    bundle = pretrained.load(FOLDER / "performed-rhythm")
+    held = load(folder(), "test", Tuples(12, bars=2))
+    with pytest.raises(ModelError, match="no report"):
+        measure(bundle, held, None)
+    assert watched(bundle.model, bundle.representation) == {}
 
 
 def test_variety_is_the_share_of_patterns_that_occur_once() -> None:

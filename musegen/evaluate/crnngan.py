@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from musegen import plot
 from musegen.dataset import Windows
-from musegen.errors import InputError
+from musegen.errors import InputError, ModelError
 from musegen.evaluate.report import Report
 from musegen.metrics import Values, overlapping_area, tone_statistics
 from musegen.pipeline.crnngan import TEMPERATURE, TOP_P
@@ -36,6 +36,7 @@ EDGES: dict[str, Values] = {
     "pitch": np.arange(20.5, 109),
     "intensity": np.arange(0, 129, 4.0),
 }
+BATCH = 250  # sequences at once
 WATCHED = 64  # pieces that are made at each checkpoint of a run
 STATISTICS = tuple(tone_statistics(np.array([[0, 1, 60, 64]])))
 # Values digitised from the vector graphics of Mogren 2016, Figure 3: medians.
@@ -56,6 +57,7 @@ class Evaluation:
         as_published: the same, counted as the published code does.
         overlap: of each density with that of held-out music, 0 to 1.
         copies: shares of patterns of 8 notes, in any key, that are in training songs.
+        nats: see `nats`.
         values: what the densities are made of.
     """
 
@@ -63,6 +65,7 @@ class Evaluation:
     as_published: dict[str, dict[str, float]]
     overlap: dict[str, dict[str, float]]
     copies: dict[str, float]
+    nats: dict[str, dict[str, float]]
     values: dict[str, dict[str, Values]]
 
 
@@ -114,8 +117,8 @@ def drawn(
     generator = torch.Generator().manual_seed(seed)
     until = tuples.bars * BAR
     found: list[Notes] = []
-    for i in range(0, n, 250):
-        z = model.prior(min(250, n - i), generator, tuples.cells)
+    for i in range(0, n, BATCH):
+        z = model.prior(min(BATCH, n - i), generator, tuples.cells)
         x = model.decode(z, temperature=temperature, top_p=top_p, until=float(until)).cpu().numpy()
         scores = [replace(tuples, cells=x.shape[1]).decode(row) for row in x]
         found += [_window(s.tracks[0].notes.astype(np.int64), until) for s in scores]
@@ -142,6 +145,30 @@ def statistics(pieces: Sequence[Notes], *, paper: bool = False) -> dict[str, flo
     """Medians of the paper's statistics over pieces with notes."""
     rows = [tone_statistics(p, paper=paper) for p in pieces if len(p)]
     return {k: float(np.median([row[k] for row in rows])) if rows else math.nan for k in STATISTICS}
+
+
+@torch.no_grad()
+def nats(model: Any, held_out: Windows, n: int) -> dict[str, dict[str, float]]:
+    """What an event of held-out music and each number of it cost the network, in nats: "untold",
+    and "told chords" where it can be; nothing for networks that have no likelihood.
+    """
+    if model.config.head != "events":
+        return {}
+    chords = model.config.condition == "beats" and held_out.chords is not None
+    found: dict[str, dict[str, float]] = {}
+    for name in ("untold", "told chords")[: 1 + chords]:
+        total, events = dict.fromkeys(("event", "time", "pitch", "length", "intensity"), 0.0), 0.0
+        for index in held_out.parts(BATCH, n):
+            x = torch.from_numpy(held_out.encode(index)).float()
+            told = held_out.chord_symbols(index) if name != "untold" else None
+            given = None if told is None else torch.from_numpy(told).float()
+            loss, parts = model.likelihood(x, torch.zeros(0), given)
+            count = float((x != 0).any(-1).sum())
+            events += count
+            for key, value in {"event": loss, **parts}.items():
+                total[key] += float(value) * count
+        found[name] = {key: value / events for key, value in total.items()}
+    return found
 
 
 def variety(pieces: Sequence[Notes]) -> float:
@@ -188,7 +215,10 @@ def evaluate(
 
     Raises:
         InputError: no windows, or not of the model's kind.
+        ModelError: a model of rhythms, which makes nothing unless it is told one.
     """
+    if bundle.model.config.condition == "rhythm":
+        raise ModelError(f"{bundle.name} plays rhythms of others, of which there is no report")
     tuples = bundle.representation
     if not isinstance(held_out.representation, Tuples):
         raise InputError("data", "holds no performances; prepare it with --kind performance")
@@ -225,6 +255,7 @@ def evaluate(
         {name: statistics(pieces, paper=True) for name, pieces in sets.items()},
         overlap,
         copies,
+        nats(bundle.model, held_out, n),
         values,
     )
 
@@ -265,6 +296,9 @@ def table(result: Evaluation) -> list[str]:
     if result.copies:
         shares = ", ".join(f"{name} {share:.4f}" for name, share in result.copies.items())
         lines.append(f"patterns of {PATTERN} notes, in any key, of training songs: {shares}")
+    for name, row in result.nats.items():
+        costs = ", ".join(f"{key} {value:.3f}" for key, value in row.items())
+        lines.append(f"nats of held-out music, {name}: {costs}")
     return lines
 
 
@@ -276,6 +310,7 @@ def measure(bundle: Bundle, held_out: Windows, training: Windows | None, **optio
         "as published": result.as_published,
         "overlap": result.overlap,
         "copies": result.copies,
+        "nats": result.nats,
     }
     titles = {name: f"{name}  {result.overlap['model'][name]:.2f}" for name in EDGES}
     shown = {k: result.values[k] for k in ("model", "held-out", "shuffle")}
