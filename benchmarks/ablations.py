@@ -1,6 +1,6 @@
 """MuseGAN's tables at small sizes: compositions, and what becomes of "band" without its parts.
 
-    python benchmarks/ablations.py --data data/band [--steps 600] [--only "jamming;composer"]
+    python benchmarks/ablations.py --data data/band [--steps 400] [--only "jamming;composer"]
 
 Each variant is the preset "band" with half the channels and a few settings, trained on the same
 windows from the same seed for the same steps; half of these are its start as a decoder. Thresholds
@@ -30,7 +30,7 @@ from musegen.train import Stopped, train
 SMALL = (
     "model.latent=128",
     "model.temporal=128",
-    "model.hidden=128",
+    "model.hidden=96",
     "model.start=[4,6,16]",
     "model.reader=192",
     "model.given=none",
@@ -76,8 +76,9 @@ def measured(name: str, options: argparse.Namespace) -> dict[str, dict[str, floa
         found: dict[str, dict[str, float]] = json.loads(kept.read_text())
         return found
     steps = options.steps
-    settings = (*SMALL, f"training.steps={steps}", f"objective.warm={steps // 2}")
-    one = override(preset("band"), [*settings, *VARIANTS[name]])
+    settings = [*SMALL, f"training.steps={steps}", f"objective.warm={steps // 2}"]
+    settings += [f"training.batch={options.batch}", *VARIANTS[name]]
+    one = override(preset("band"), settings)
     parts = ("train", "valid", options.part)
     learned, valid, held_out = (dataset.load(options.data, p, one.representation) for p in parts)
     seed = options.seed + (name == "hybrid, another seed")
@@ -85,9 +86,9 @@ def measured(name: str, options: argparse.Namespace) -> dict[str, dict[str, floa
     model = train(one, learned, valid, run, seed=seed, every=steps, device="cpu")
     spent = time.process_time() - start
     plain = Bundle(name, model, one.representation, {}, "musegan")
-    fitted = {"thresholds": thresholds(plain, learned, n=128)}
+    fitted = {"thresholds": thresholds(plain, learned, n=96)}
     if one.model.given != "none":
-        fitted["thresholds_given"] = thresholds(plain, learned, n=128, given=True)
+        fitted["thresholds_given"] = thresholds(plain, learned, n=96, given=True)
     bundle = replace(plain, info=fitted)
     result = evaluate(bundle, held_out, learned, n=options.n, seed=options.seed)
     found = {of: row(result, of) | {"seconds": spent} for of in result.variety}
@@ -116,9 +117,10 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="a prepared folder of bands of four bars")
     parser.add_argument("--out", default="runs/ablations", help="folder of the runs")
     parser.add_argument("--only", default="", help="names of variants, with ; between")
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("-n", type=int, default=1024, help="phrases that are measured")
+    parser.add_argument("-n", type=int, default=512, help="phrases that are measured")
     parser.add_argument("--part", default="test")
     options = parser.parse_args()
     set_up_cpu()

@@ -5,9 +5,11 @@ same rolls and about as many parameters, 3-D convolutions over bars, steps and p
 tracks. Both train alike: n_critic updates of the critic with a gradient penalty, one of the
 generator. With "musegan_48" the layers of both are the same; with "band" the port has them at the
 default's size, and our critic is made wider, to the port's number of parameters.
+With --given our networks have all that "band" ships with: some tracks are given in every batch,
+encoded, and heard by the harmony network; the port makes music from noise as before.
 Rounds alternate and seconds are those of the processor, so that other load meets both alike.
 
-Usage: python benchmarks/musegan.py [--preset band] [--batch 64] [--rounds N] [--json]
+Usage: python benchmarks/musegan.py [--preset band] [--given] [--batch 64] [--rounds N] [--json]
 """
 
 from __future__ import annotations
@@ -169,12 +171,13 @@ def model_shape(model: nn.Module) -> tuple[int, int, int]:
 def sampling(model: nn.Module, batch: int) -> Callable[[], None]:
     """Binary phrases from noise."""
     noise = torch.Generator().manual_seed(0)
+    x = (torch.rand(batch, *model_shape(model), generator=noise) < 0.01).to(torch.uint8)
 
     @torch.no_grad()
     def draw() -> None:
         model.eval()
         if isinstance(model, MuseGAN):
-            model.decode(model.prior(batch, noise), noise)
+            model.decode(model.prior(batch, noise), noise, model.ask(x, noise))
         else:
             assert isinstance(model, Port)
             (model.generate(model.prior(batch, noise)) > 0.5).to(torch.uint8)
@@ -192,6 +195,7 @@ def seconds(run: Callable[[], None]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--preset", default="band", choices=["band", "musegan_48"])
+    parser.add_argument("--given", action="store_true", help="with tracks given in every batch")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--critics", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=5)
@@ -208,6 +212,8 @@ def main() -> None:
     config = replace(model, given="none", reader=0, critic=critic)
     ours = MuseGAN(config)
     wanted = count(ours.generator_parameters())
+    if options.given:
+        ours = MuseGAN(replace(config, given="any"))
     theirs = Port(config, 128) if options.preset == "musegan_48" else nearest(config, wanted)
     found: dict[str, object] = {
         "preset": options.preset,

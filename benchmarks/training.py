@@ -4,7 +4,10 @@
 
 Each preset is trained twice side by side in one process, on the same batches: by the steps of
 `musegen.train`, and by a bare loop of forward, backward, clipping and optimiser. Three steps each
-warm up, then twenty are timed, turn by turn; medians are printed.
+warm up, then twenty are timed, turn by turn; medians are printed. With --processor seconds are
+those of the processor, which other work on the machine does not lengthen much. --first is the
+number of the first step: some presets begin with a phase of their own ("band" has no critic for
+2,200).
 """
 
 from __future__ import annotations
@@ -26,16 +29,23 @@ from musegen.presets import PRESETS, preset
 WARM_UP, TIMED = 3, 20
 
 
-def seconds(work: Callable[[], object], device: str) -> float:
+def seconds(work: Callable[[], object], device: str, clock: Callable[[], float]) -> float:
     """Time of a call, the device's work included."""
-    start = time.perf_counter()
+    start = clock()
     work()
     if device == "cuda":
         torch.cuda.synchronize()
-    return time.perf_counter() - start
+    return clock() - start
 
 
-def measure(name: str, data: dataset.Windows, device: str, size: int | None) -> list[str]:
+def measure(
+    name: str,
+    data: dataset.Windows,
+    device: str,
+    size: int | None,
+    clock: Callable[[], float] = time.perf_counter,
+    first: int = 0,
+) -> list[str]:
     """One row of the table."""
     wanted = loop.fitted(preset(name), data, None)
     training = replace(wanted.training, batch=size or wanted.training.batch)
@@ -61,19 +71,19 @@ def measure(name: str, data: dataset.Windows, device: str, size: int | None) -> 
             if not phase.due(step):
                 continue
             adam.zero_grad()
-            loss = phase.loss(batch, step, noise(0, step))["loss"]
+            loss = phase.loss(batch, step, noise(0, step, 0, 0))["loss"]
             loss.backward()
             nn.utils.clip_grad_norm_(phase.parameters, training.clip)
             adam.step()
 
-    for step in range(WARM_UP + TIMED):
+    for step in range(first, first + WARM_UP + TIMED):
         batch = loop.take(data, training, 0, step, device)
         found = {
-            "bare": seconds(lambda: bare_step(step), device),  # noqa: B023
-            "data": seconds(lambda: loop.take(data, training, 0, step, device), device),  # noqa: B023
-            "ours": seconds(lambda: our_step(step), device),  # noqa: B023
+            "bare": seconds(lambda: bare_step(step), device, clock),  # noqa: B023
+            "data": seconds(lambda: loop.take(data, training, 0, step, device), device, clock),  # noqa: B023
+            "ours": seconds(lambda: our_step(step), device, clock),  # noqa: B023
         }
-        if step >= WARM_UP:
+        if step >= first + WARM_UP:
             for key, value in found.items():
                 times[key].append(value)
     median = {key: statistics.median(values) for key, values in times.items()}
@@ -102,8 +112,12 @@ def main() -> None:
     parser.add_argument("--presets", default="melody_2bar_small", help="names, or all")
     parser.add_argument("--batch", type=int, help="windows a step, if not the preset's")
     parser.add_argument("--device", default=best_device())
+    parser.add_argument("--threads", type=int, help="of a CPU, as many as it has by default")
+    parser.add_argument("--first", type=int, default=0, help="number of the first step")
+    parser.add_argument("--processor", action="store_true", help="seconds of the processor")
     options = parser.parse_args()
-    set_up_cpu()
+    set_up_cpu(options.threads)
+    clock = time.process_time if options.processor else time.perf_counter
     names = list(PRESETS) if options.presets == "all" else options.presets.split(",")
     where = torch.cuda.get_device_name() if options.device == "cuda" else "CPU"
     print(f"torch {torch.__version__}, {where}, {torch.get_num_threads()} threads")
@@ -111,7 +125,8 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|")
     for name in names:
         data = dataset.load(options.data, "train", preset(name).representation)
-        print("| " + " | ".join(measure(name, data, options.device, options.batch)) + " |")
+        row = measure(name, data, options.device, options.batch, clock, options.first)
+        print("| " + " | ".join(row) + " |")
 
 
 if __name__ == "__main__":
