@@ -7,13 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
 from musegen.dataset import Windows
 from musegen.errors import InputError, MusegenError
+from musegen.models.latents import LatentDenoiser, LatentsConfig
+from musegen.models.musicvae import MusicVAE
 from musegen.presets import Preset
 from musegen.pretrained import Bundle
+from musegen.representations.events import transpose
 from musegen.sizes import MusicVAEConfig
 
 MIN_WINDOWS = 32
+MEASURED = 512  # windows that tell how latents are distributed
 
 
 def check_data(preset: Preset, train_data: Windows, valid_data: Windows, out: str | Path) -> None:
@@ -33,6 +40,26 @@ def check_data(preset: Preset, train_data: Windows, valid_data: Windows, out: st
         )
 
 
+def begin(model: Any, init: Bundle, data: Windows, shift: int = 0) -> None:
+    """Give a new network, of sizes that `fitted` found to fit, the weights of a bundle; one of
+    latents meets those of the data, in all keys that it will be moved to.
+    """
+    if isinstance(model, LatentDenoiser) and isinstance(init.model, MusicVAE):
+        (index,) = data.parts(MEASURED, MEASURED)
+        model.adopt(init.model, torch.from_numpy(data.encode(index)))
+    elif isinstance(model, MusicVAE):
+        model.adopt(init.model)
+    else:
+        model.load_state_dict(init.model.state_dict())
+    if isinstance(model, LatentDenoiser):
+        moves = (
+            transpose(x, np.full(len(x), move))
+            for x, _ in data.chunks(128)
+            for move in range(-shift, shift + 1)
+        )
+        model.remember(map(torch.from_numpy, moves))
+
+
 def fitted(preset: Preset, data: Windows, init: Bundle | None) -> Preset:
     """The preset with what only the data knows: names and shares of the styles, the moves.
 
@@ -48,6 +75,9 @@ def fitted(preset: Preset, data: Windows, init: Bundle | None) -> Preset:
     wanted = {field.name for field in dataclasses.fields(preset.model)}
     facts = {name: fact for name, fact in facts.items() if name in wanted}
     preset = replace(preset, model=replace(preset.model, **facts))
+    if isinstance(preset.model, LatentsConfig):
+        preset = replace(preset, model=_on_top(preset.model, init))
+        init = None if init is None or isinstance(init.model, MusicVAE) else init
     if init is not None:
         ours, theirs = preset.model, init.model.config
         if type(ours) is not type(theirs):
@@ -66,3 +96,21 @@ def fitted(preset: Preset, data: Windows, init: Bundle | None) -> Preset:
                     f"{mine}; train the preset {init.info.get('preset', '?')}"
                 )
     return preset
+
+
+def _on_top(model: LatentsConfig, init: Bundle | None) -> LatentsConfig:
+    """A denoiser of latents of the autoencoder that a bundle is or has.
+
+    Raises:
+        MusegenError: there is none, or its windows have another length.
+    """
+    theirs = getattr(init and init.model, "config", None)
+    theirs = theirs.autoencoder if isinstance(theirs, LatentsConfig) else theirs
+    if init is None or not isinstance(theirs, MusicVAEConfig):
+        raise MusegenError("cannot train: latents need a MusicVAE; give --init melody-2bar")
+    wanted = model.autoencoder
+    if (theirs.steps, theirs.vocab, theirs.segments) != (wanted.steps, wanted.vocab, 1):
+        raise MusegenError(
+            f"cannot begin with {init.name}: it is not of melodies of {wanted.steps // 16} bars"
+        )
+    return replace(model, autoencoder=theirs, kept=min(model.kept, theirs.latent))

@@ -22,8 +22,7 @@ from torch import nn
 from musegen import distributed, models, runs
 from musegen.dataset import Windows
 from musegen.errors import MusegenError
-from musegen.fitting import check_data, fitted
-from musegen.models.musicvae import MusicVAE
+from musegen.fitting import begin, check_data, fitted
 from musegen.objectives import Batch, Objective, Phase
 from musegen.optimisation import Average, best_device, halved, learning_rate, noise, optimiser
 from musegen.presets import Preset, Training, check
@@ -98,10 +97,8 @@ def train(
     except (RuntimeError, ValueError, IndexError) as error:
         reason = str(error).splitlines()[0]
         raise MusegenError(f"cannot train: there is no such model ({reason})") from None
-    if init is not None and isinstance(model, MusicVAE):
-        model.adopt(init.model)
-    elif init is not None:
-        model.load_state_dict(init.model.state_dict())
+    if init is not None:
+        begin(model, init, train_data, training.transpose)
     average.load_state_dict(model.state_dict())
     if training.compile:
         model.compile()

@@ -31,19 +31,20 @@ dataset prepare.leakage
 schedules sizes runtime.parts runtime.musicvae runtime.crnngan runtime.groovae runtime
 sampling samplers layers models.voice models.crnngan_events models.crnngan models.musicvae
 models.patches models.musegan_critic models.musegan_bars models.musegan_keys models.musegan
-models.unet models.diffusion models.groovae models
+models.unet models.diffusion models.latents models.groovae models
 objectives objectives.variational objectives.players objectives.adversarial objectives.recurrent
 objectives.diffusion objectives.groove
 presets.base presets.musicvae presets.crnngan presets.musegan presets.diffusion
-presets.groovae presets
+presets.groovae presets.latents presets
 cards pretrained fitting distributed runs optimisation train
 plot.lanes plot.figures plot.charts plot
 pipeline.base pipeline.canvas pipeline.painting pipeline.diffusion
 pipeline.roles pipeline.musegan pipeline.latent pipeline.musicvae pipeline.crnngan pipeline.groove
+pipeline.songs
 pipeline
 evaluate.report evaluate.diffusion evaluate.features evaluate.interpolation evaluate.harmony
 evaluate.musicvae evaluate.crnngan evaluate.groovae
-evaluate.musegan evaluate.curves evaluate
+evaluate.musegan evaluate.latents evaluate.curves evaluate
 server server.tasks server.payload server.worker server.jobs server.page server.app
 daw.fl daw.dawproject daw.reaper daw.muse daw.ableton daw
 sound sound.synth sound.render sound.play sound.show watch

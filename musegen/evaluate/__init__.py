@@ -7,7 +7,7 @@ from typing import Any
 
 from musegen.dataset import Windows
 from musegen.errors import ModelError
-from musegen.evaluate import crnngan, diffusion, groovae, musegan, musicvae
+from musegen.evaluate import crnngan, diffusion, groovae, latents, musegan, musicvae
 from musegen.evaluate.report import Report
 from musegen.models import family
 from musegen.pretrained import Bundle
@@ -18,11 +18,12 @@ FAMILIES: dict[str, Callable[..., Report]] = {
     "musegan": musegan.measure,
     "diffusion": diffusion.measure,
     "groovae": groovae.measure,
+    "latents": latents.measure,
 }
 
 # How samples are drawn can be chosen, where a family has such a choice.
 DRAWS = {"musicvae": ("temperature", "spread")}
-DRAWS |= dict.fromkeys(("crnngan", "groovae", "musegan"), ("temperature",))
+DRAWS |= dict.fromkeys(("crnngan", "groovae", "latents", "musegan"), ("temperature",))
 
 # What is said of the music of a network in training, where a family has something to say.
 WATCHED: dict[str, Callable[[Any, Any], dict[str, float]]] = {"crnngan": crnngan.watched}

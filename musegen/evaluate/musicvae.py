@@ -146,13 +146,13 @@ def copies(windows: Symbols, training: Windows | None) -> dict[str, float]:
     found: dict[str, float] = {"n": n, "distinct": len({w.tobytes() for w in windows}) / n}
     if training is not None:
         old = training.encode(np.arange(len(training))).astype(windows.dtype)
-        for name, form in (("identical", windows), ("identical_transposed", _keyless(windows))):
-            seen = {w.tobytes() for w in (old if name == "identical" else _keyless(old))}
+        for name, form in (("identical", windows), ("identical_transposed", keyless(windows))):
+            seen = {w.tobytes() for w in (old if name == "identical" else keyless(old))}
             found[name] = sum(w.tobytes() in seen for w in form) / n
     return found
 
 
-def _keyless(x: Symbols) -> Symbols:
+def keyless(x: Symbols) -> Symbols:
     """Symbols of melodies with pitches counted from the first note; others as they are."""
     if x.ndim > 2 or x.max(initial=0) > HIGHEST:
         return x

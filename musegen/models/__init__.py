@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 from musegen.models.crnngan import CRNNGAN
 from musegen.models.diffusion import Denoiser, DiffusionConfig
 from musegen.models.groovae import GrooVAE
+from musegen.models.latents import LatentDenoiser, LatentsConfig
 from musegen.models.musegan import MuseGAN, MuseGANConfig
 from musegen.models.musicvae import MusicVAE
 from musegen.sizes import CRNNGANConfig, GrooVAEConfig, MusicVAEConfig
@@ -20,8 +21,10 @@ class Family(NamedTuple):
 
 
 # Unions of what the families have.
-Config: TypeAlias = MusicVAEConfig | CRNNGANConfig | MuseGANConfig | DiffusionConfig | GrooVAEConfig
-Network: TypeAlias = MusicVAE | CRNNGAN | MuseGAN | Denoiser | GrooVAE
+Config: TypeAlias = (
+    MusicVAEConfig | CRNNGANConfig | MuseGANConfig | DiffusionConfig | GrooVAEConfig | LatentsConfig
+)
+Network: TypeAlias = MusicVAE | CRNNGAN | MuseGAN | Denoiser | GrooVAE | LatentDenoiser
 
 FAMILIES: dict[str, Family] = {
     "musegan": Family(MuseGAN, MuseGANConfig),
@@ -29,6 +32,7 @@ FAMILIES: dict[str, Family] = {
     "crnngan": Family(CRNNGAN, CRNNGANConfig),
     "diffusion": Family(Denoiser, DiffusionConfig),
     "groovae": Family(GrooVAE, GrooVAEConfig),
+    "latents": Family(LatentDenoiser, LatentsConfig),
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -21,6 +21,12 @@ class Denoiser(Protocol):
     def __call__(self, x: Tensor, t: Tensor, given: Tensor | None) -> Tensor:
         """From noisy x [b, ...] at steps t [b], what the objective predicts, [b, ...]."""
         ...
+
+
+def noised(model: object, batch: Batch) -> Tensor:
+    """What is noised: the batch, or what the network makes of it (`models.latents`), [b, ...]."""
+    latents: Callable[[Tensor], Tensor] | None = getattr(model, "latents", None)
+    return batch.x.float() if latents is None else latents(batch.x)
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,7 @@ class Diffusion:
 
     def loss(self, model: Denoiser, batch: Batch, generator: torch.Generator) -> Losses:
         """The loss of a batch x [b, ...] of data about -1 to 1, at steps drawn for each."""
-        x, given = batch.x.float(), batch.given
+        x, given = noised(model, batch), batch.given
         if self.spread:
             along = torch.rand(1, generator=generator) + torch.arange(len(x)) / len(x)
             t = (along % 1 * self.schedule.steps).long()
@@ -111,7 +117,7 @@ class Diffusion:
 
     def held_out(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Losses:
         """The loss at steps spread evenly, so that it varies little from batch to batch."""
-        x = batch.x.float()
+        x = noised(model, batch)
         t = torch.linspace(0, self.schedule.steps - 1, len(x)).round().long().to(x.device)
         noise = torch.randn(x.shape, generator=generator).to(x)
         return self.losses_at(model, x, batch.given, t, noise)

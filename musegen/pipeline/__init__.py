@@ -15,6 +15,8 @@ __all__ = ["PIPELINES", "VERBS", "Pipeline", "default", "load", "timeline"]
 _CHOOSING = {"chords", "seconds", "rhythm", "quantize", "given", "mute", "programs", "guidance"}
 _CHOOSING |= {"seeds"}
 
+_LAST = {"latents"}  # families that are taken when no other can, or by name
+
 
 # Imported when they are used: some of them need torch.
 PIPELINES: Table[type[Pipeline]] = Table(
@@ -24,6 +26,7 @@ PIPELINES: Table[type[Pipeline]] = Table(
         "diffusion": "musegen.pipeline.diffusion:DiffusionPipeline",
         "musegan": "musegen.pipeline.musegan:MuseGANPipeline",
         "groovae": "musegen.pipeline.groove:GroovePipeline",
+        "latents": "musegen.pipeline.songs:SongPipeline",
     }
 )
 
@@ -39,7 +42,8 @@ def default(verb: str, options: Iterable[str] = (), music: Sequence[Score] = ())
     config = {name: pretrained.read_config(pretrained.locate(name)) for name in pretrained.names()}
     able = [name for name in config if verb in config[name]["info"].get("verbs", ())]
     home = config[usual]["family"] if usual in able else ""
-    able.sort(key=lambda n: (n != usual, config[n]["family"] != home, pretrained.size(n)))
+    rank = {n: (config[n]["family"] in _LAST, config[n]["family"] != home) for n in able}
+    able.sort(key=lambda n: (n != usual, *rank[n], pretrained.size(n)))
     drums = bool(music) and all(map(drums_alone, music))
     fitting = []
     for name in able if wanted or music else ():  # families of torch are loaded only if need be

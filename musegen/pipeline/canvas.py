@@ -64,14 +64,14 @@ class Canvas:
         for i, (track, part) in enumerate(zip(self.score.tracks, self.parts, strict=True)):
             mine = self.kept[i].copy()
             if part >= 0:
-                rows, inside = self._cells(track.notes)
+                rows, inside = self.places(track.notes)
                 mine[inside] &= ~region[part, rows[inside, ONSET], rows[inside, PITCH]]
             kept.append(mine)
         canvas = replace(self, kept=tuple(kept))
         free = np.concatenate([region, region]) & ~(canvas.encode() > 0)
         return canvas, free
 
-    def _cells(self, notes: Notes) -> tuple[Notes, NDArray[np.bool_]]:
+    def places(self, notes: Notes) -> tuple[Notes, NDArray[np.bool_]]:
         """Notes with onset, end and pitch as places of the roll, and which are on it."""
         rows = notes.copy()
         ends = rows[:, ONSET] + rows[:, DURATION]
@@ -89,7 +89,7 @@ class Canvas:
         for track, part, kept in zip(self.score.tracks, self.parts, self.kept, strict=True):
             if part < 0:
                 continue
-            rows, inside = self._cells(track.notes)
+            rows, inside = self.places(track.notes)
             rows = rows[inside & kept] + np.array([0, 0, self.roll.low, 0])
             found.append(np.column_stack([rows, np.full(len(rows), part)]))
         notes = np.concatenate([np.zeros((0, 5), np.int64), *found])

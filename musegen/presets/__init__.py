@@ -7,7 +7,7 @@ from collections.abc import Callable
 from musegen.config import nearest
 from musegen.errors import ModelError, MusegenError
 from musegen.models import family
-from musegen.presets import crnngan, diffusion, groovae, musegan, musicvae
+from musegen.presets import crnngan, diffusion, groovae, latents, musegan, musicvae
 from musegen.presets.base import Named, Preset, Rules, Training
 
 __all__ = ["PRESETS", "RULES", "Preset", "Training", "check", "preset"]
@@ -18,6 +18,7 @@ PRESETS: Named = {
     **musegan.PRESETS,
     **diffusion.PRESETS,
     **groovae.PRESETS,
+    **latents.PRESETS,
 }
 RULES: dict[str, Callable[[Preset], Rules]] = {
     "musicvae": musicvae.rules,
@@ -25,6 +26,7 @@ RULES: dict[str, Callable[[Preset], Rules]] = {
     "diffusion": diffusion.rules,
     "musegan": musegan.rules,
     "groovae": groovae.rules,
+    "latents": latents.rules,
 }
 
 
