@@ -4,7 +4,9 @@ The port is written for this, the way public PyTorch ports are: an encoder of nn
 and a bar's decoder of nn.LSTMCell, one bar after the other and one step after the other, also where
 the true symbols are known. Its sampler calls nn.LSTM once for each step. Both get the weights of
 ours, and their logits and greedy symbols are compared first. Rounds alternate, and what counts is
-time on processors, so that other load matters little.
+time on processors, so that other load matters little. Two rows are of something else: sampling in
+NumPy, as `musegen generate` does it, and training the architecture of melody-16bar (its encoder
+reads two bars at a time) beside the port of the published one.
 
 Usage: python benchmarks/musicvae.py [--sizes small|port] [--batch 32] [--rounds 3] [--json]
 """
@@ -16,12 +18,13 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from musegen import pretrained
+from musegen import pretrained, runtime
 from musegen.models.musicvae import MusicVAE, MusicVAEConfig
 from musegen.objectives import Batch
 from musegen.objectives.variational import ELBO, cross_entropy, gaussian_kl
@@ -156,8 +159,12 @@ def compared(both: dict[str, Callable[[], object]], rounds: int) -> dict[str, fl
     return found | {"times": statistics.median(ratios)}
 
 
-def training(config: MusicVAEConfig, b: int, rounds: int) -> dict[str, float]:
-    """A step of training with the true symbols known, both from the same weights."""
+def training(
+    config: MusicVAEConfig, b: int, rounds: int, other: MusicVAEConfig | None = None
+) -> dict[str, float]:
+    """A step of training with the true symbols known, both from the same weights, or of another
+    architecture of ours beside the port.
+    """
     torch.manual_seed(0)
     noise, loss = torch.Generator().manual_seed(0), ELBO(beta=0.2, beta_rate=0.0, free_bits=256)
     ours = MusicVAE(config)
@@ -166,6 +173,7 @@ def training(config: MusicVAEConfig, b: int, rounds: int) -> dict[str, float]:
     z = torch.randn(2, config.latent, generator=noise)
     with torch.no_grad():
         assert torch.allclose(ours(z, x[:2])[0], port(z, x[:2]), atol=1e-4), "other logits"
+    ours = ours if other is None else MusicVAE(other)
     adams = [torch.optim.AdamW(m.parameters(), fused=True) for m in (ours, port)]
 
     def our_step() -> None:
@@ -183,16 +191,21 @@ def training(config: MusicVAEConfig, b: int, rounds: int) -> dict[str, float]:
 
     found = compared({"ours": our_step, "port": port_step}, rounds)
     counts = [sum(p.numel() for p in m.parameters() if p.requires_grad) for m in (ours, port)]
-    assert counts[0] == counts[1]
+    assert other or counts[0] == counts[1]
     return found | {"parameters": counts[0], "examples a second": b / found["ours"]}
 
 
-def sampling(model: MusicVAE, n: int, rounds: int) -> dict[str, float]:
-    """Greedy symbols of n melodies, equal for nearly all steps: sums are rounded differently."""
+def sampling(model: MusicVAE, n: int, rounds: int, light: bool = False) -> dict[str, float]:
+    """Greedy symbols of n melodies, equal for nearly all steps: sums are rounded differently. With
+    `light` ours are made in NumPy.
+    """
     noise = torch.Generator().manual_seed(0)
     z = model.prior(n, noise)
+    twin = runtime.of(model) if light else None
 
     def ours() -> Tensor:
+        if twin is not None:
+            return torch.from_numpy(twin.decode(z.numpy(), runtime.Draws(0), 0.0))
         return model.decode(z, noise, 0.0)
 
     same = float((ours() == called_per_step(model, z)).float().mean())
@@ -212,10 +225,13 @@ def main() -> None:
     config = PORT if asked.sizes == "port" else SMALL
     torch.manual_seed(0)
     large, shipped = MusicVAE(config).eval(), pretrained.load("melody-16bar").model
+    own = replace(shipped.config, unconditional=False, recall=0)
     found = {
         f"a step of training, batch {asked.batch}": training(config, asked.batch, asked.rounds),
         **{f"16 bars, {n} at once": sampling(large, n, asked.rounds) for n in (1, 16)},
         **{f"melody-16bar, {n} at once": sampling(shipped, n, asked.rounds) for n in (1, 16)},
+        **{f"in NumPy, {n} at once": sampling(shipped, n, asked.rounds, True) for n in (1, 16)},
+        "a step of melody-16bar's own": training(config, asked.batch, asked.rounds, own),
     }
     if asked.json:
         print(json.dumps(found, indent=1))

@@ -160,8 +160,9 @@ class _Stepper:
         for i, (w_in, w_hidden) in enumerate(self.weights):
             if i:
                 below = F.linear(self.h[i - 1], w_in, self.biases[i])
-            i_, f, g, o = (below + F.linear(self.h[i], w_hidden)).chunk(4, dim=-1)
-            self.c[i] = torch.sigmoid(f) * self.c[i] + torch.sigmoid(i_) * torch.tanh(g)
+            i_, f, g, o = torch.addmm(below, self.h[i], w_hidden.t()).chunk(4, dim=-1)
+            kept = torch.sigmoid(f) * self.c[i]
+            self.c[i] = torch.addcmul(kept, torch.sigmoid(i_), torch.tanh(g))
             self.h[i] = torch.sigmoid(o) * torch.tanh(self.c[i])
         logits: Tensor = self.voice.logits(self.h[-1])
         return logits if self.shortcut is None else logits + self.shortcut[:, t]

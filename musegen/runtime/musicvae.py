@@ -93,11 +93,17 @@ class Voice:
         else:
             seen = self.view(told).reshape(len(told), self.steps, -1)
         seen = seen if given is None else np.concatenate([seen, given], -1)
+        # The widest arrays are kept: pages that come and go cost as much as what is done in them.
+        below = np.empty((len(told), self.from_token.shape[1]), np.float32)
+        added = np.empty_like(below)
+        rooms = [np.empty((len(told), 4 * layer.units), np.float32) for layer in self.layers]
 
         def step(token: Ints, t: int) -> Floats:
-            below = self.from_token[token] + seen[:, t] @ self.from_told
+            np.matmul(seen[:, t], self.from_told, out=below)
+            np.add(below, np.take(self.from_token, token, 0, out=added, mode="wrap"), out=below)
             for i, layer in enumerate(self.layers):
-                h[i], c[i] = layer.step(layer.enter(h[i - 1]) if i else below, h[i], c[i])
+                entered = layer.enter(h[i - 1]) if i else below
+                h[i], c[i] = layer.step(entered, h[i], c[i], rooms[i])
             logits = self.logits(h[-1])
             return logits if self.view is None else logits + seen[:, t] @ self.shortcut.T
 
