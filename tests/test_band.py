@@ -144,6 +144,25 @@ def test_a_given_track_stays_note_for_note(bars: int, ppq: int) -> None:
     assert [s.tracks for s in again] == [s.tracks for s in made]
 
 
+def test_windows_go_on_with_what_was_played(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of those drawn for a window the one that plays most of the bar before, not the emptiest."""
+    played = np.zeros((2, *ROLL.shape), np.uint8)
+    played[:, [3, 8], 16:, 4] = 1  # the bass holds a note in the second bar
+    silent, alike, other = (played[:1].copy() for _ in range(3))
+    silent[:] = 0
+    alike[:, [3, 8], :16] = 0
+    alike[:, [3, 8], :12, 4] = 1
+    alike[:, 3, :, 9] = alike[:, 8, :, 9] = 1
+    other[:, [3, 8], :, 4] = 0
+    other[:, [3, 8], :, 2] = 1
+    drawn = iter([played[:1], np.concatenate([silent, other, alike, *[silent] * 5])])
+    monkeypatch.setattr(MuseGANPipeline, "_decode", lambda *_: next(drawn))
+    made = band().accompany(Score((walk(3),)), seed=1, given="piano")[0]
+    bass = made.tracks[3]
+    assert bass.name == "Bass"
+    assert ROLL.low + 9 in bass.notes[:, PITCH].tolist()
+
+
 def test_several_tracks_can_be_given() -> None:
     drums = Track([(0, 10, 36, 90), (960, 10, 38, 90)], is_drum=True)
     score = Score((drums, walk(2, program=33, name="Bass"), walk(2, program=48, name="Choir")))

@@ -238,6 +238,7 @@ class MuseGANPipeline(Pipeline):
             [heard, np.broadcast_to(silence, (len(heard), room, heard.shape[2]))], axis=1
         ).astype(np.int8)
         out = np.zeros((n, *longer.shape), np.uint8)
+        asked = longer[:, 0, 0] < 0
         home = self.model.home(torch.from_numpy(longer)[None].clamp(min=0))
         for w in range(windows):
             start = w * hop * bar
@@ -250,8 +251,13 @@ class MuseGANPipeline(Pipeline):
             x = self._decode(z, generator, temperature, threshold, given, home)
             x = x.reshape(n, many, *x.shape[1:])
             known = overlap * bar * (w > 0)
-            before = out[:, None, :, start : start + known] > 0
-            same = ((x[:, :, :, :known] > 0) == before).sum((2, 3, 4))
+            before = out[:, None, asked, start : start + known] > 0
+            after = x[:, :, asked, :known] > 0
+            # A share of what either plays: by cells that agree the emptiest would win.
+            common, either = (
+                (m(before, after)).sum((2, 3, 4)) for m in (np.logical_and, np.logical_or)
+            )
+            same = common / np.maximum(either, 1)
             best = x[np.arange(n), same.argmax(1)]
             out[:, :, start + known : start + size * bar] = best[:, :, known:]
         return out[:, :, :total]
