@@ -61,7 +61,7 @@ def as_lines(name: str, score: Score, told: dict[str, Any]) -> list[str]:
     """The summary of a score for people; `told` comes from `summarise`."""
     minutes, seconds = divmod(round(told["seconds"]), 60)
     lines = [
-        f"{name}: {told['bars']} bars, {minutes}:{seconds:02} minutes, "
+        f"{name}: {told['bars']} bar{'s' * (told['bars'] != 1)}, {minutes}:{seconds:02} minutes, "
         f"{told['ppq']} ticks a quarter note",
         "tempo " + _changes(score, [(t, f"{q:.4g}") for t, q in score.tempos]),
         "metre " + _changes(score, [(t, f"{n}/{d}") for t, n, d in score.metres]),

@@ -55,29 +55,26 @@ class Watch:
 
 
 def watch(
-    folder: Path,
+    seen: Watch,
     make: Callable[[Path, Path], object],
     say: Callable[[str], None],
     *,
-    old: bool = False,
     every: float = 0.5,
     rounds: int | None = None,
 ) -> None:
     """Work on what is put into a folder until stopped; a file that cannot be used is said.
 
     Args:
-        folder: to look into.
+        seen: the folder.
         make: is given a file and the folder for results.
         say: is told of errors.
-        old: also take what is there already.
         every: seconds between two looks.
         rounds: looks in all; None for ever.
     """
-    seen = Watch(folder, old)
     while rounds is None or rounds > 0:
         for path in seen.look():
             try:
-                make(path, folder / RESULTS)
+                make(path, seen.folder / RESULTS)
             except MusegenError as error:
                 say(str(error))
         rounds = None if rounds is None else rounds - 1

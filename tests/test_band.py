@@ -180,6 +180,15 @@ def test_what_is_given_is_heard() -> None:
     assert made[0] != made[1]
 
 
+def test_what_is_given_is_told_by_the_tracks_when_nobody_says() -> None:
+    drums = Track([[i * 480, 120, 36, 90] for i in range(16)], 0, True)
+    for track, given in ((drums, "drums"), (walk(2, program=33), "bass"), (walk(2), "piano")):
+        made = band().accompany(Score((track,)), seed=1)[0]
+        assert made.recipe["given"] == given
+        assert made.tracks[0] == track
+        assert given.title() not in [t.name for t in made.tracks[1:]]
+
+
 def test_only_a_track_by_itself_may_have_another_program() -> None:
     flute = walk(2, program=73, name="Flute")
     assert band().accompany(Score((flute,)), seed=1, given="piano")[0].tracks[0] == flute

@@ -257,7 +257,7 @@ def test_a_watched_folder_goes_on_after_a_bad_file(tmp_path: Path) -> None:
             raise InputError("a.mid", "is broken")
         made.append((path.name, results.name))
 
-    watch(tmp_path, make, told.append, old=True, every=0.0, rounds=3)
+    watch(Watch(tmp_path, old=True), make, told.append, every=0.0, rounds=3)
     assert told == ["a.mid: is broken"]
     assert made == [("b.mid", RESULTS)]
 

@@ -201,9 +201,12 @@ def models_kept() -> Iterator[None]:
         _KEPT.pop()
 
 
+# What -o is surely no folder with.
+FILES = {".xml", ".mxl", ".musicxml", ".abc", ".json", ".jsonl", ".txt", ".wav", ".mp3", ".ogg"}
+FILES |= {".flac", ".png", ".svg", ".dawproject", ".pyscript", ".kar", ".rmi"}
 # Options that are not called as the pipelines' arguments are.
-FLAGS = {"attributes": "--attribute", "tracks": "--track-a, --track-b"}
-FLAGS |= {"seeds": "--seed-a and --seed-b"}
+FLAGS = {"n": "-n", "attributes": "--attribute", "tracks": "--track-a, --track-b"}
+FLAGS |= {"interpolate steps": "-n", "interpolate seeds": "--seed-a and --seed-b"}
 
 
 def chosen(
@@ -250,8 +253,8 @@ def perform(
             bars[0].update(done - bars[0].n)
 
         def spelled(option: str) -> str:
-            pieces = option == "n" or (verb, option) == ("interpolate", "steps")
-            return "-n" if pieces else FLAGS.get(option, f"--{option.replace('_', '-')}")
+            plain = FLAGS.get(option, f"--{option.replace('_', '-')}")
+            return FLAGS.get(f"{verb} {option}", plain)
 
         more["report"] = report
         try:
@@ -311,6 +314,8 @@ class Outputs:
         if is_file_name(out):
             paths: tuple[Path, ...] = (Path(out),)
         else:
+            if Path(out).suffix.lower() in FILES and not Path(out).is_dir():
+                raise click.UsageError(f"{out}: MIDI is written; end the name in .mid")
             if Path(out).exists() and not Path(out).is_dir():
                 raise MusegenError(f"{out}: is a file; give a folder or a name ending in .mid")
             paths = tuple(Path(out) / f"{name}.mid" for name in names)

@@ -131,14 +131,26 @@ def blend(
     listing(talk, "blend", outputs.write(made), seed=seed, model=model)
 
 
+def _four(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    """Reads "1,2,3,4"."""
+    if value is None:
+        return None
+    seeds = value.split(",")
+    if len(seeds) != 4 or not all(s.strip().isdecimal() and int(s) < 2**31 for s in seeds):
+        raise click.BadParameter(f"{value!r}; write four numbers, as 1,2,3,4")
+    return tuple(map(int, seeds))
+
+
 @click.command()
-@click.argument("corners", nargs=4)
+@click.argument("corners", nargs=-1, metavar="[A B C D]")
+@click.option("--seeds", callback=_four, help="Instead of files: what four seeds make, as 1,2,3,4.")
 @click.option("--size", default=4, show_default=True, type=click.IntRange(2, 32), help="Rows.")
 @click.option("--fit", type=click.Choice(["loop", "pad"]), help="Repeat the shorter, or rest.")
 @temperature_option
 @music_options
 def grid(
-    corners: tuple[str, str, str, str],
+    corners: tuple[str, ...],
+    seeds: tuple[int, ...] | None,
     size: int,
     out: str,
     model: str | None,
@@ -154,8 +166,11 @@ def grid(
     \b
     Examples:
       musegen grid a.mid b.mid c.mid d.mid --size 5 -o plane --png
+      musegen grid --model band-4bar --seeds 1,2,3,4 -o plane
     """
     talk = Talk(quiet, as_json)
+    if len(corners) != (0 if seeds else 4):
+        raise click.UsageError("give four music files A B C D, or --seeds")
     if corners.count("-") > 1:
         raise click.UsageError("standard input can be one of the four")
     names = [f"grid-{r + 1:02d}-{p + 1:02d}" for r in range(size) for p in range(size)]
@@ -163,9 +178,9 @@ def grid(
         raise click.UsageError("a grid is many files: -o must be a folder")
     outputs = Outputs.plan(out, names, png=png, force=force)
     scores = [read_score(corner, talk) for corner in corners]
-    options["size"] = size
+    options |= {"size": size, "seeds": seeds}
     model = chosen(model, "grid", options, scores)
-    seed = seed_or_new(seed, talk)
+    seed = seeds[0] if seeds else seed_or_new(seed, talk)
     more: dict[str, Any] = {"seed": seed, "names": tuple(map(label, corners))}
     made, _ = perform(model, "grid", scores, options, talk=talk, **more)
     listing(talk, "grid", outputs.write(made), seed=seed, model=model)

@@ -13,7 +13,9 @@ from musegen.cli.edit import of_one
 @click.command()
 @click.argument("file")
 @click.option("-n", default=1, show_default=True, type=click.IntRange(1, 1000), help="How many.")
-@click.option("--given", help="What yours is in the band: drums, bass, guitar, piano or strings.")
+@click.option(
+    "--given", help="What yours is in the band: drums, bass ...; what it looks like if silent."
+)
 @click.option("--track", help="Which track of FILE, by name or number.")
 @click.option("--chords", help='Chords to play, as "C Am F G".')
 @temperature_option

@@ -32,6 +32,8 @@ def daw(what: str, host: str | None, folder: str | None, as_json: bool, quiet: b
         rows = {name: {"title": h.title, "does": h.words} for name, h in HOSTS.items()}
         lines = [f"{name:11} {h.title}: {h.words}" for name, h in HOSTS.items()]
         return talk.result("daw", {"hosts": rows}, lines)
+    if host is None:
+        raise click.UsageError(f"say for which program; there are {', '.join(HOSTS)}")
     if host not in HOSTS:
         raise click.UsageError(f"no host {host!r}{nearest(str(host), HOSTS)}")
     where, written = install(host, folder)
@@ -60,6 +62,8 @@ def export(files: tuple[str, ...], out: str, force: bool, as_json: bool, quiet: 
     from musegen.midi import write_atomic
 
     talk = Talk(quiet, as_json)
+    if out == "-":
+        raise click.UsageError("export writes files; give -o a name or a folder")
     scores = [read_score(file, talk) for file in files]
     names = [Path(file).stem if file != "-" else "music" for file in files]
     ending = Path(out).suffix.lower()
@@ -117,12 +121,18 @@ def ableton(
       musegen ableton interpolate --clip 1.1 --clip 1.2 --to 2.1 --steps 6
     """
     from musegen.client import ClientError
+    from musegen.config import nearest
     from musegen.daw.ableton import Live, run
+    from musegen.server.tasks import MUSIC, VERBS
 
     talk = Talk(quiet, as_json)
+    if verb not in VERBS:
+        raise click.UsageError(f"no verb {verb!r}{nearest(verb, VERBS)}")
+    if len(clips) != MUSIC.get(verb, 1):
+        raise click.UsageError(f"{verb} takes {MUSIC.get(verb, 1)} x --clip, {len(clips)} came")
+    places = [_place(clip) for clip in clips]
     live = Live()
     try:
-        places = [_place(clip) for clip in clips]
         result, slots = run(verb, live, places, _place(to), **options)
     except ClientError as error:
         raise MusegenError(str(error)) from None
@@ -171,7 +181,7 @@ def watch(
 
     talk = Talk(quiet, as_json)
     if verb not in VERBS or verb in MUSIC:
-        raise click.UsageError(f"{verb!r} does not make something of one file; try vary")
+        raise click.UsageError(f"{verb!r} does not make music of one file; try vary")
 
     def make(path: Path, results: Path) -> None:
         this = seed_or_new(seed, talk)
@@ -186,5 +196,6 @@ def watch(
 
     if model:
         pretrained.locate(model)  # a wrong name is told now, not when the first file comes
+    seen = room.Watch(Path(folder), old)
     talk.say(f"watching {folder}; Ctrl-C ends it")
-    room.watch(Path(folder), make, talk.say, old=old)
+    room.watch(seen, make, talk.say)

@@ -53,7 +53,9 @@ class Pipeline:
     def refusal(self, verb: str) -> ModelError:
         """That the model lacks a verb, what it can do, and who can."""
         can = [name for name in pretrained.names() if verb.rstrip("_") in pretrained.verbs(name)]
-        others = f"; try --model {' or '.join(can)}" if can else ""
+        others = "; no shipped model can: train one, see musegen presets"
+        if can:
+            others = f"; try --model {' or '.join(can)}"
         does = f"it can {', '.join(self.verbs())}"
         return ModelError(f"{self.bundle.name} cannot {verb.rstrip('_')}, {does}{others}")
 
@@ -131,7 +133,7 @@ class Pipeline:
     @classmethod
     def suits(cls, config: Mapping[str, Any], drums: bool) -> bool:
         """Whether the model of a bundle's config is made for music of drums alone, or of others."""
-        return True
+        return not drums
 
     def _recipe(self, verb: str, seed: int, **more: Any) -> dict[str, Any]:
         """What made a score, to be kept in its file."""

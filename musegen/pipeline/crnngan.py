@@ -163,7 +163,7 @@ class CRNNGANPipeline(Pipeline):
         # What is added is counted from the next bar line; what is left of the bar is filled up.
         tempo = next(q for t, q in reversed(score.tempos) if t <= score.end)
         edge = -(-int(heard[-1, ONSET] + 1) // BAR) * BAR
-        until = edge + self._ticks(n, None if bars else seconds or SECONDS / 2, bars, tempo)
+        until = edge + self._ticks(n, seconds if seconds or bars else SECONDS / 2, bars, tempo)
         given = self._chords(chords, edge // PPQ, until)
         x = self._decode(
             self._noise(n, seed, until - int(heard[-1, ONSET])),

@@ -217,7 +217,7 @@ class LatentPipeline(Pipeline):
         for line, name in zip(lines, names, strict=True):
             if line.bars < bars:
                 how = "repeated" if fit == "loop" else "followed by rests"
-                say(f"{name}: {line.bars} bars, {how} to make {bars}")
+                say(f"{name}: {line.bars} bar{'s' * (line.bars > 1)}, {how} to make {bars}")
         fitted = [line.fitted(bars, fit) for line in lines]
         z = self._encode(np.concatenate([self._windows(line) for line in fitted]))
         return fitted, z.reshape(len(fitted), -1, z.shape[-1])

@@ -38,6 +38,11 @@ class MuseGANPipeline(Pipeline):
         self.representation: Pianoroll = bundle.representation
         self.tracks: TrackSet = self.representation.trackset
 
+    @classmethod
+    def suits(cls, config: Mapping[str, Any], drums: bool) -> bool:
+        """Drums, too."""
+        return True
+
     def generate(
         self,
         n: int = 1,
@@ -149,7 +154,7 @@ class MuseGANPipeline(Pipeline):
         n: int = 1,
         *,
         seed: int,
-        given: str = "piano",
+        given: str = "",
         track: str = "",
         temperature: float = 0.0,
         threshold: PerTrack | None = None,
@@ -170,7 +175,8 @@ class MuseGANPipeline(Pipeline):
             score: the music with the track.
             n: how many accompaniments.
             seed: same seed, same music.
-            given: which track of the band yours is: a name as "piano", or several with commas.
+            given: which track of the band yours is: a name as "piano", or several with commas; by
+                default what all your notes would be for the band, or else the piano.
             track: which track of the score is meant, by name or number from 1; otherwise those that
                 the band would have as `given`, or the only one there is.
             temperature: see `generate`.
@@ -193,6 +199,7 @@ class MuseGANPipeline(Pipeline):
         size = self.representation.bars
         if not 0 <= overlap < size:
             raise MusegenError(f"overlap must be from 0 to {size - 1} bars, below a phrase")
+        given = given or self._likely(score)
         parts = [roles.part(self.tracks, one.strip()) for one in given.split(",") if one.strip()]
         if not 0 < len(set(parts)) < len(self.tracks):
             raise ModelError(f"{name}: give one to {len(self.tracks) - 1} tracks of the band")
@@ -216,6 +223,12 @@ class MuseGANPipeline(Pipeline):
             whole += roles.named(self.tracks, band, mute, programs)
             scores.append(replace(score, tracks=tuple(whole), recipe=recipe | {"index": i}))
         return scores
+
+    def _likely(self, score: Score) -> str:
+        """The track of the band that takes in all that a score has, or else the piano."""
+        places = {self.tracks.place(t) for t in score.tracks if len(t)}
+        alone = len(places) == 1 and -1 not in places
+        return self.tracks.names[places.pop()].lower() if alone else "piano"
 
     def _around(
         self,

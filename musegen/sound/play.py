@@ -4,8 +4,11 @@ instrument that plays by itself. Needs the extra `[midi]`: mido with python-rtmi
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -111,11 +114,26 @@ def ports() -> list[str]:
     return list(_out().get_ports())
 
 
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Nothing on standard error, where JACK's library tells at length that no server runs."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def _out() -> Any:
     rtmidi = _rtmidi()
     for api in rtmidi.get_compiled_api():
         try:
-            return rtmidi.MidiOut(api, name="musegen")
+            with _silence():
+                return rtmidi.MidiOut(api, name="musegen")
         except (OSError, SystemError):  # this one does not answer; perhaps another does
             continue
     raise MusegenError(
