@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 @click.option("--temperature", type=Number(0, 5), help="Of the samples; the model's own if silent.")
 @click.option("--spread", type=click.FloatRange(0, 2), help="Of the prior; 0.5 by default.")
 @click.option("--interpolation", is_flag=True, help="Measure the way between pairs of windows.")
+@click.option(
+    "--pace", type=click.Choice(["linear", "even"]), help="Of the way: even as the verb's."
+)
 @click.option("--attributes", is_flag=True, help="Learn and test what vary --attribute adds.")
 @click.option("--against", help="Another model whose interpolations are measured beside.")
 @click.option("--run", "logs", multiple=True, type=click.Path(), help="Folder of a run to draw.")
@@ -41,6 +44,7 @@ def evaluate(
     temperature: float | None,
     spread: float | None,
     interpolation: bool,
+    pace: str | None,
     attributes: bool,
     against: str | None,
     logs: tuple[str, ...],
@@ -75,12 +79,14 @@ def evaluate(
         raise click.UsageError("--run draws curves into the folder of --out; name one")
     if interpolation and (on_card or spread is not None):
         raise click.UsageError("--interpolation goes with neither --card nor --spread")
+    if pace and not interpolation:
+        raise click.UsageError("--pace goes with --interpolation")
     if attributes and (interpolation or temperature is not None or spread is not None):
         raise click.UsageError("--attributes goes with -n, --seed, --card and --out only")
     talk = Talk(quiet, as_json)
     bundle = pretrained.load(model)
     wanted = bundle.representation
-    given = {"temperature": temperature, "spread": spread}
+    given = {"temperature": temperature, "spread": spread, "pace": pace}
     usual = 256 if interpolation or attributes else 2048
     options: dict[str, Any] = {"n": n or usual, "seed": seed}
     options |= {name: value for name, value in given.items() if value is not None}
