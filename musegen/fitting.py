@@ -17,7 +17,7 @@ from musegen.models.musicvae import MusicVAE
 from musegen.presets import Preset
 from musegen.pretrained import Bundle
 from musegen.representations.events import transpose
-from musegen.sizes import MusicVAEConfig
+from musegen.sizes import CRNNGANConfig, MusicVAEConfig
 
 MIN_WINDOWS = 32
 MEASURED = 512  # windows that tell how latents are distributed
@@ -88,6 +88,8 @@ def fitted(preset: Preset, data: Windows, init: Bundle | None) -> Preset:
                 return preset
             ours = ours.part if theirs.segments < ours.segments and not ours.heard else ours
             ours = ours if theirs.control else replace(ours, control=0)
+        if isinstance(ours, CRNNGANConfig):
+            theirs = replace(theirs, steps=ours.steps)  # no weight has their number
         for field in dataclasses.fields(theirs):
             mine, other = (getattr(c, field.name) for c in (ours, theirs))
             if mine != other:

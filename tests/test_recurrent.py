@@ -10,9 +10,10 @@ import pytest
 import tiny
 import torch
 
-from musegen import runs
+from musegen import pretrained, runs
 from musegen.dataset import load
 from musegen.errors import MusegenError
+from musegen.fitting import fitted
 from musegen.models.crnngan import CRNNGAN, CRNNGANConfig
 from musegen.objectives import Batch
 from musegen.objectives.recurrent import Recurrent
@@ -111,6 +112,16 @@ def test_published_presets_train(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["performance", "performance_game", "performance_rhythm"])
 def test_presets_fit_together(name: str) -> None:
     check(PRESETS[name]())
+
+
+def test_sequences_may_be_longer_than_those_of_the_weights_begun_with(tmp_path: Path) -> None:
+    path = pretrained.save(tmp_path / "short", CRNNGAN(MODEL), TUPLES, tiny.INFO)
+    short, data = pretrained.load(path), load(folder(), "train", TUPLES)
+    longer = replace(TINY, model=replace(MODEL, steps=24))
+    assert fitted(longer, data, short).model.steps == 24
+    wider = replace(TINY, model=replace(MODEL, hidden=17))
+    with pytest.raises(MusegenError, match="its hidden is 16, the preset's 17"):
+        fitted(wider, data, short)
 
 
 def test_settings_that_contradict_each_other_are_refused() -> None:
