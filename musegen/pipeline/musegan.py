@@ -199,7 +199,7 @@ class MuseGANPipeline(Pipeline):
         size = self.representation.bars
         if not 0 <= overlap < size:
             raise MusegenError(f"overlap must be from 0 to {size - 1} bars, below a phrase")
-        given = given or self._likely(score)
+        given = given or roles.likely(self.tracks, score)
         parts = [roles.part(self.tracks, one.strip()) for one in given.split(",") if one.strip()]
         if not 0 < len(set(parts)) < len(self.tracks):
             raise ModelError(f"{name}: give one to {len(self.tracks) - 1} tracks of the band")
@@ -223,12 +223,6 @@ class MuseGANPipeline(Pipeline):
             whole += roles.named(self.tracks, band, mute, programs)
             scores.append(replace(score, tracks=tuple(whole), recipe=recipe | {"index": i}))
         return scores
-
-    def _likely(self, score: Score) -> str:
-        """The track of the band that takes in all that a score has, or else the piano."""
-        places = {self.tracks.place(t) for t in score.tracks if len(t)}
-        alone = len(places) == 1 and -1 not in places
-        return self.tracks.names[places.pop()].lower() if alone else "piano"
 
     def _around(
         self,
@@ -264,12 +258,9 @@ class MuseGANPipeline(Pipeline):
             x = self._decode(z, generator, temperature, threshold, given, home)
             x = x.reshape(n, many, *x.shape[1:])
             known = overlap * bar * (w > 0)
-            before = out[:, None, asked, start : start + known] > 0
-            after = x[:, :, asked, :known] > 0
+            before, after = out[:, None, asked, start : start + known], x[:, :, asked, :known]
             # A share of what either plays: by cells that agree the emptiest would win.
-            common, either = (
-                (m(before, after)).sum((2, 3, 4)) for m in (np.logical_and, np.logical_or)
-            )
+            common, either = ((before & after).sum((2, 3, 4)), (before | after).sum((2, 3, 4)))
             same = common / np.maximum(either, 1)
             best = x[np.arange(n), same.argmax(1)]
             out[:, :, start + known : start + size * bar] = best[:, :, known:]

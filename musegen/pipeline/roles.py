@@ -30,6 +30,13 @@ def part(band: TrackSet, wanted: str) -> int:
     return names.index(wanted.lower())
 
 
+def likely(band: TrackSet, score: Score) -> str:
+    """The track of the band that takes in all that a score has, or else the piano."""
+    places = {band.place(t) for t in score.tracks if len(t)}
+    alone = len(places) == 1 and -1 not in places
+    return band.names[places.pop()].lower() if alone else "piano"
+
+
 def taken(
     band: TrackSet, score: Score, parts: Sequence[int], choice: str, name: str, say: Say
 ) -> dict[int, list[Track]]:
