@@ -208,6 +208,19 @@ def renoise(x: Tensor, low: Level, high: Level, random: Tensor) -> Tensor:
     return a2 / a * x + math.sqrt(max(0.0, s2 * s2 - (a2 / a * s) ** 2)) * random
 
 
+def noised(schedule: Schedule, x: Tensor, amount: float, generator: Random) -> tuple[Tensor, int]:
+    """Data with the noise of a share of all levels, and that level: `amount` above 0 to 1.
+
+    Raises:
+        ValueError: the amount is not within these.
+    """
+    if not 0 < amount <= 1:
+        raise ValueError(f"the amount must be above 0 and at most 1, not {amount:g}")
+    level = max(0, round(amount * schedule.steps) - 1)
+    a, s = schedule.at(torch.tensor([level]), x)
+    return a * x + s * drawn(x, generator), level
+
+
 def drawn(like: Tensor, generator: Random) -> Tensor:
     """Gaussian noise of the shape of a tensor; drawn on the CPU, so the same on every device."""
     if isinstance(generator, torch.Generator):

@@ -39,7 +39,7 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from musegen.models.unet import Keys, Residual, Transformer, Up, apply, conv, groups, waves
-from musegen.samplers import Denoise, Known, Plan, Random, drawn, invert, sample
+from musegen.samplers import Denoise, Known, Plan, Random, drawn, invert, noised, sample
 from musegen.schedules import Prediction, Schedule, clean
 
 Report = Callable[[int, int], None]
@@ -306,18 +306,8 @@ class Denoiser(nn.Module):
 
     @torch.no_grad()
     def noised(self, x: Tensor, amount: float, generator: Random) -> tuple[Tensor, int]:
-        """Rolls x with the noise of a share of all levels, and that level: `amount` above 0 to 1.
-
-        Raises:
-            ValueError: the amount is not within these.
-        """
-        if not 0 < amount <= 1:
-            raise ValueError(f"the amount must be above 0 and at most 1, not {amount:g}")
-        schedule = self.config.schedule
-        level = max(0, round(amount * schedule.steps) - 1)
-        x = x.to(self.place_of_weights)
-        a, s = schedule.at(torch.tensor([level]), x)
-        return a * x + s * drawn(x, generator), level
+        """Rolls with noise, and its level, see `samplers.noised`."""
+        return noised(self.config.schedule, x.to(self.place_of_weights), amount, generator)
 
     def fill(
         self,

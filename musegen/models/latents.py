@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from musegen.models.musicvae import MusicVAE
 from musegen.models.unet import waves
-from musegen.samplers import Known, Plan, Random, drawn, invert, sample
+from musegen.samplers import Known, Plan, Random, drawn, noised, sample
 from musegen.schedules import Prediction, Schedule, clean
 from musegen.sizes import HEAD, MusicVAEConfig
 
@@ -122,14 +122,13 @@ class LatentDenoiser(nn.Module):
         self.register_buffer("spread", torch.ones(c.kept))
         self._places: dict[bytes, int] = {}
         self._remembered = torch.zeros(0, c.kept)
-        self.time = nn.Sequential(
-            nn.Linear(c.width, c.width), nn.SiLU(), nn.Linear(c.width, 6 * c.width)
-        )
+        levels = nn.Linear(c.width, 6 * c.width)
+        self.time = nn.Sequential(nn.Linear(c.width, c.width), nn.SiLU(), levels)
         self.first = nn.Linear(c.kept, c.width)
         self.near = nn.Parameter(torch.zeros(c.width // HEAD, 2 * c.windows - 1))
         self.blocks = nn.ModuleList(Block(c.width) for _ in range(c.layers))
         self.last = nn.Linear(c.width, c.kept)
-        for layer in (self.time[-1], self.last):  # every block and the answer begin as nothing
+        for layer in (levels, self.last):  # every block and the answer begin as nothing
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
@@ -241,31 +240,9 @@ class LatentDenoiser(nn.Module):
         return self.write(self.denoise(z, generator, plan=plan), generator, temperature)
 
     @torch.no_grad()
-    def encode(
-        self,
-        x: Tensor,
-        generator: Random,
-        *,
-        plan: Plan = Plan(50),  # noqa: B008 - frozen
-    ) -> Tensor:
-        """Noise [b, w, k] that DDIM makes melodies x [b, t] from, see `samplers.invert`."""
-        z = self.latents(x)
-        return invert(self._look, self.config.schedule, z, plan, drawn(z, generator))
-
-    @torch.no_grad()
     def noised(self, z: Tensor, amount: float, generator: Random) -> tuple[Tensor, int]:
-        """Latents [b, w, k] with the noise of a share of all levels, and that level: `amount` above
-        0 to 1.
-
-        Raises:
-            ValueError: the amount is not within these.
-        """
-        if not 0 < amount <= 1:
-            raise ValueError(f"the amount must be above 0 and at most 1, not {amount:g}")
-        schedule = self.config.schedule
-        level = max(0, round(amount * schedule.steps) - 1)
-        a, s = schedule.at(torch.tensor([level]), z)
-        return a * z + s * drawn(z, generator), level
+        """Latents [b, w, k] with noise, and its level, see `samplers.noised`."""
+        return noised(self.config.schedule, z, amount, generator)
 
     def fill(
         self,

@@ -23,7 +23,7 @@ class Denoiser(Protocol):
         ...
 
 
-def noised(model: object, batch: Batch) -> Tensor:
+def data_of(model: object, batch: Batch) -> Tensor:
     """What is noised: the batch, or what the network makes of it (`models.latents`), [b, ...]."""
     latents: Callable[[Tensor], Tensor] | None = getattr(model, "latents", None)
     return batch.x.float() if latents is None else latents(batch.x)
@@ -63,7 +63,7 @@ class Diffusion:
 
     def loss(self, model: Denoiser, batch: Batch, generator: torch.Generator) -> Losses:
         """The loss of a batch x [b, ...] of data about -1 to 1, at steps drawn for each."""
-        x, given = noised(model, batch), batch.given
+        x, given = data_of(model, batch), batch.given
         if self.spread:
             along = torch.rand(1, generator=generator) + torch.arange(len(x)) / len(x)
             t = (along % 1 * self.schedule.steps).long()
@@ -117,7 +117,7 @@ class Diffusion:
 
     def held_out(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Losses:
         """The loss at steps spread evenly, so that it varies little from batch to batch."""
-        x = noised(model, batch)
+        x = data_of(model, batch)
         t = torch.linspace(0, self.schedule.steps - 1, len(x)).round().long().to(x.device)
         noise = torch.randn(x.shape, generator=generator).to(x)
         return self.losses_at(model, x, batch.given, t, noise)
