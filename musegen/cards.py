@@ -15,6 +15,7 @@ PRIOR = (
     "The latent keeps far more than N(0, I) holds, so latents drawn from N(0, I) make poor music "
     "(see that column); `generate` draws from the decoder's own language model and encodes that."
 )
+CALLED = {"latents": "denoiser of latents"}  # families in a sentence
 # What music of each representation is weak in.
 WEAK = {
     "Melody": (
@@ -73,7 +74,8 @@ def card(family: str, kind: str, info: Mapping[str, Any]) -> str:
         info: of the bundle; its "about" and "weak" (Markdown) go before what is known of
             the kind.
     """
-    known = "\n".join(f"- {line}" for line in WEAK.get(kind, (TASTE,)))
+    weak_in = [x for x in WEAK.get(kind, (TASTE,)) if x != PRIOR or family == "musicvae"]
+    known = "\n".join(f"- {line}" for line in weak_in)
     weak = info.get("weak", known)
     rows = "\n".join(
         f"- **{name}**: {source}; licence: {info['data_licences'][name]}"
@@ -82,7 +84,7 @@ def card(family: str, kind: str, info: Mapping[str, Any]) -> str:
     figures = "\n".join(f"| {name} | {value:g} |" for name, value in info["held_out"].items())
     windows, songs = info["windows"], info["songs"]
     use = info["verbs"][0] + (" FILE" if info["verbs"][0] in ("groove", "drumify") else "")
-    about = info.get("about", f"A {family} of {kind.lower()}")
+    about = info.get("about", f"A {CALLED.get(family, family)} of {kind.lower()}")
     table = "Not measured yet: `musegen evaluate PATH --data PREPARED --card`."
     if lines := [*info.get("evaluation", []), *info.get("attribute test", [])]:
         table = "\n".join(["```", *lines, "```"])

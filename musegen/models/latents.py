@@ -2,20 +2,21 @@
 
 Faithful parts: a trained MusicVAE of two bars stays as it is; the network learns to take noise off
 the sequence of its latents (the means of the posteriors) of the successive windows of a long
-melody; latents are normalised dimension by dimension, and only dimensions that the autoencoder uses
-are kept, those whose posterior is narrower than its prior (theirs: 42 of 512); the network is a
-transformer that normalises first and is told the noise level by scales and shifts; parts are filled
-by replacement.
+melody; only dimensions that the autoencoder uses are kept, those whose posterior is narrower than
+its prior (theirs: 42 of 512); the network is a transformer that normalises first and is told the
+noise level by scales and shifts; parts are filled by replacement.
 
 Deviations:
 
+- Dimensions are measured in the spread of their posterior, all by the same number more, so that the
+  variance is 1 on the whole: noise then costs the autoencoder as much in each dimension, and those
+  that say most are learned first. Theirs are each moved into -1 to 1. Dimensions that are not kept
+  have their mean in what is decoded; theirs are drawn from N(0, 1).
 - Scales, shifts and gates of a level are one linear map for all layers, to which each layer adds
-  its own (Chen et al. 2024, PixArt-alpha, section 2.3), in place of a network for each layer.
+  its own (Chen et al. 2024, PixArt-alpha, section 2.3); theirs reach only two residual blocks
+  behind the transformer.
 - Places are told by a learned bias of the attention for each distance between two windows, not by
   sines: music may begin anywhere in its song, so only distances mean something.
-- Scales and shifts reach every layer; theirs only two residual blocks behind the transformer.
-- Latents are divided by their deviations; theirs are moved into -1 to 1. Dimensions that are not
-  kept have their mean in what is decoded; theirs are drawn from N(0, 1).
 - What is predicted and the schedule are fields; theirs are the noise, and betas from 1e-6 to 0.01.
 """
 
@@ -37,7 +38,7 @@ from musegen.sizes import HEAD, MusicVAEConfig
 
 Report = Callable[[int, int], None]
 MOST = 500_000  # windows that are remembered
-FAR = 6.0  # standard deviations that a clean latent may be away from the mean
+FAR = 10.0  # what is taken for clean is cut there; a deviation is 1 on the whole
 
 
 @dataclass(frozen=True)
@@ -134,8 +135,8 @@ class LatentDenoiser(nn.Module):
 
     @torch.no_grad()
     def adopt(self, trained: MusicVAE, x: Tensor) -> None:
-        """Take an autoencoder, and from training melodies x [b, t] which dimensions it uses, with
-        their means and standard deviations.
+        """Take an autoencoder, and from training melodies x [b, t] which dimensions it uses, their
+        means, and their units.
         """
         self.autoencoder.load_state_dict(trained.state_dict())
         found = [self.autoencoder.encode(part) for part in self._windows(x).split(2048)]
@@ -143,7 +144,8 @@ class LatentDenoiser(nn.Module):
         used = spreads.mean(0).argsort(stable=True)[: self.config.kept].sort().values
         self.index.copy_(used)
         self.mean.copy_(means.mean(0))
-        self.spread.copy_(means.std(0)[used].clamp(min=1e-3))
+        unit = spreads.mean(0)[used].clamp(min=1e-3)
+        self.spread.copy_(unit * (means.var(0)[used] / unit.square()).mean().sqrt())
 
     def _windows(self, x: Tensor) -> Tensor:
         """Melodies [b, t] as windows [b w, t]. A note-off on the border between two windows comes a
@@ -156,7 +158,7 @@ class LatentDenoiser(nn.Module):
 
     @torch.no_grad()
     def latents(self, x: Tensor) -> Tensor:
-        """Normalised latents [b, w, k] of melodies x [b, t] of any number of whole windows."""
+        """Latents [b, w, k] in their units of melodies x [b, t] of any number of whole windows."""
         windows = self._windows(x)
         places = [self._places.get(key, -1) for key in _keys(windows)] if self._places else [-1]
         if min(places) < 0:
@@ -187,7 +189,7 @@ class LatentDenoiser(nn.Module):
 
     @torch.no_grad()
     def write(self, z: Tensor, generator: torch.Generator, temperature: float = 0.0) -> Tensor:
-        """Melodies [b, t] of normalised latents [b, w, k]; temperature of the symbols."""
+        """Melodies [b, t] of latents [b, w, k] in their units; temperature of the symbols."""
         full = self.mean.expand(*z.shape[:2], -1).clone()
         full[..., self.index] += z * self.spread
         x = self.autoencoder.decode(full.flatten(0, 1), generator, temperature)

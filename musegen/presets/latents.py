@@ -22,15 +22,15 @@ def melody_32bar_small() -> Preset:
         Melody(32),
         Diffusion(schedule, "v", spread=True),
         Training(
-            2400,
+            5000,
             32,
             lr=2e-3,
             lr_final=2e-5,
             warmup=100,
             betas=(0.9, 0.99),
             weight_decay=0.01,
-            ema=0.995,
-            transpose=2,
+            ema=0.998,
+            transpose=3,
         ),
     )
 
