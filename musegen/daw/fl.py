@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from musegen.names import instrument_name
 from musegen.score import Score
 
-ENDING = ".pyscript"
 _SCRIPT = '''"""musegen: {title}
 
 Run it in the piano roll: choose a piece, and whether it replaces what is there.
