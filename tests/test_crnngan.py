@@ -119,7 +119,8 @@ def test_rulers_give_back_what_they_measured() -> None:
     index, place = rulers()(x)
     for i, column in enumerate((0, 2, 1, 3)):
         hot = torch.nn.functional.one_hot(index[..., i].flatten(), rulers().sizes[i]).float()
-        value = rulers().value(i, hot, place[..., i].flatten())
+        mark, distance = (hot @ rulers().scale(i)).T
+        value = mark + distance * place[..., i].flatten()
         assert torch.allclose(value, x[..., column].flatten(), atol=3e-3)
     on_marks = rulers()(cells(2)[:1])[1]
     assert on_marks[..., (0, 1, 3)].abs().max() < 1e-3

@@ -22,7 +22,7 @@ FAMILIES: dict[str, Callable[..., Report]] = {
 }
 
 # How samples are drawn can be chosen, where a family has such a choice.
-DRAWS = {"musicvae": ("temperature", "spread")}
+DRAWS: dict[str, tuple[str, ...]] = {"musicvae": ("temperature", "spread")}
 DRAWS |= dict.fromkeys(("crnngan", "groovae", "latents", "musegan"), ("temperature",))
 
 # What is said of the music of a network in training, where a family has something to say.

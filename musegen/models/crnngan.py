@@ -241,7 +241,7 @@ class CRNNGAN(nn.Module):
         heard = head.start.expand(n, -1)
         if start is not None and start.shape[1]:
             heard, state, onset = self._primed(head, start)
-        rhythm = self.config.condition == "rhythm"
+        rhythm, joined = self.config.condition == "rhythm", head.joined()
         if self.config.condition == "beats" and given is None:
             given = z.new_zeros(n, 1, self.config.cues)
         for i in range(1, z.shape[1]):
@@ -250,7 +250,7 @@ class CRNNGAN(nn.Module):
             if rhythm:
                 assert given is not None
                 cue, forced = given[:, i - 1], {0: given[:, i - 1, 0], 2: given[:, i - 1, 1]}
-            cell = head.draw(h, z[:, i], onset, cue, forced, temperature, top_p)
+            cell = head.draw(joined, h, z[:, i], onset, cue, forced, temperature, top_p)
             onset, heard = onset + cell.ticks, cell.embedded
             x.append(cell.x)
             if show:

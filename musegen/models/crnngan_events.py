@@ -40,7 +40,8 @@ def choose(logits: Tensor, u: Tensor, temperature: float = 1.0, top_p: float = 1
     Gradients are those of the probabilities. `temperature` divides the logits, 0 takes the largest;
     `top_p` keeps the fewest likeliest marks whose probabilities reach it.
     """
-    p = torch.softmax(logits.float() / max(temperature, 1e-6), dim=-1)
+    even = logits.float() if temperature == 1 else logits.float() / max(temperature, 1e-6)
+    p = torch.softmax(even, dim=-1)
     kept = p.detach()
     if top_p < 1:
         ordered, index = kept.sort(dim=-1, descending=True)
@@ -52,7 +53,7 @@ def choose(logits: Tensor, u: Tensor, temperature: float = 1.0, top_p: float = 1
         mass = kept.cumsum(-1)
         at = torch.searchsorted(mass, u.unsqueeze(-1) * mass[:, -1:], right=True).squeeze(-1)
         at = at.clamp(max=p.shape[-1] - 1)
-    hard = F.one_hot(at, p.shape[-1]).to(p)
+    hard = torch.zeros_like(p).scatter_(-1, at.unsqueeze(-1), 1.0)
     return hard + (p - p.detach()) if p.requires_grad else hard
 
 
@@ -101,10 +102,12 @@ class Rulers(nn.Module):
             place.append(((value - ruler[at]) / _gaps(ruler)[at]).clamp(-0.5, 0.5))
         return torch.stack(index, -1), torch.stack(place, -1)
 
-    def value(self, i: int, hot: Tensor, place: Tensor) -> Tensor:
-        """The number of one-hot marks [b, v] and places [b], [b]."""
+    def scale(self, i: int) -> Tensor:
+        """Marks of a number and their distances from the nearer neighbours, [v, 2]: a number is its
+        mark and its place times the distance.
+        """
         ruler = self.ruler(i)
-        return hot @ ruler + place * (hot @ _gaps(ruler))
+        return torch.stack([ruler, _gaps(ruler)], -1)
 
     def seen(self, index: Tensor, place: Tensor) -> Tensor:
         """What a critic sees of cells: one-hot marks and places, [b, t, sizes + 4]."""
@@ -138,6 +141,22 @@ class Cell(NamedTuple):
     seen: Tensor
     embedded: Tensor
     ticks: Tensor
+
+
+class Joined(NamedTuple):
+    """The weights of a head side by side, so that a cell is drawn in few and larger products.
+
+    Attributes:
+        trunk: of all four numbers, [4 width, hidden] and [4 width].
+        logits: of each number, with the place beyond its mark in the last row.
+        marks: what follows from each mark of a number: what the next step hears, what the next
+            number knows (but for the last), the place, the mark and its distance,
+            [v, width (+ width) + 3].
+    """
+
+    trunk: tuple[Tensor, Tensor]
+    logits: list[tuple[Tensor, Tensor]]
+    marks: list[Tensor]
 
 
 class EventHead(nn.Module):
@@ -214,8 +233,23 @@ class EventHead(nn.Module):
                 told = self._told(cue)
         return torch.stack([c.view(target.shape) for c in ce], -1), torch.stack(off, -1)
 
+    def joined(self) -> Joined:
+        """What `draw` needs, made once for many steps."""
+
+        def rows(*layers: nn.Module) -> tuple[Tensor, Tensor]:
+            weights, biases = zip(*(layer.parameters() for layer in layers), strict=True)
+            return torch.cat(weights), torch.cat(biases)
+
+        marks = []
+        for i in range(len(self.rulers.sizes)):
+            tables = [self.embed[i], *self.known[i : i + 1], self.place[i]]
+            marks.append(torch.cat([*map(_table, tables), self.rulers.scale(i)], 1))
+        pairs = zip(self.logits, self.beyond, strict=True)
+        return Joined(rows(*self.trunk), [rows(*pair) for pair in pairs], marks)
+
     def draw(
         self,
+        joined: Joined,
         h: Tensor,
         u: Tensor,
         onset: Tensor,
@@ -232,37 +266,40 @@ class EventHead(nn.Module):
         `temperature` and `top_p` are those of times and pitches; 0 takes the likeliest of all four.
         """
         hots, places, numbers = [], [], []
-        context: Tensor = torch.zeros_like(self.start)
+        width = len(self.start)
+        context: Tensor | float = 0.0
+        heard: Tensor | float = 0.0
         since = torch.zeros_like(onset)
         told = self._told(self.beat(cue, onset) if cue is not None and cue.dim() == 3 else cue)
-        for i in range(len(self.rulers.sizes)):
-            q = F.gelu(self.trunk[i](h) + context + told)
+        trunk = F.linear(h, *joined.trunk).unflatten(-1, (-1, width))
+        for i, n in enumerate(self.rulers.sizes):
             if i in forced:
                 ruler = self.rulers.ruler(i)
                 at = torch.searchsorted((ruler[1:] + ruler[:-1]) / 2, forced[i].contiguous())
-                hot = F.one_hot(at, len(ruler)).to(q)
+                hot = F.one_hot(at, n).to(h)
+                follows = hot @ joined.marks[i]
                 place, number = torch.zeros_like(forced[i]), forced[i]
             else:
+                both = F.linear(F.gelu(trunk[:, i] + context + told), *joined.logits[i])
                 # Lengths and intensities come as they are: a performance lives on their spread.
                 careful = (temperature, top_p) if i < 2 or temperature <= 0 else (1.0, 1.0)
-                hot = choose(self.logits[i](q), u[:, i], *careful).to(q)
-                guess = self.beyond[i](q) + hot @ _table(self.place[i])
-                place = torch.tanh(guess).squeeze(-1) / 2
-                number = self.rulers.value(i, hot, place)
+                hot = choose(both[:, :n], u[:, i], *careful).to(both)
+                follows = hot @ joined.marks[i]
+                place = torch.tanh(both[:, n] + follows[:, -3]) / 2
+                number = follows[:, -2] + place * follows[:, -1]
             hots.append(hot)
             places.append(place)
             numbers.append(number)
+            heard = heard + follows[:, :width]
             if i + 1 < len(self.rulers.sizes):
-                context = context + hot @ _table(self.known[i])
+                context = context + follows[:, width : 2 * width]
             if i == 0:
                 since = ticks_of(number.detach()).round()
                 onset = onset + since
                 context = context + self.now(self.slot(onset))
                 if cue is not None and cue.dim() == 3:
                     told = self._told(self.beat(cue, onset))
-        embedded = self.when(self.slot(onset))
-        for hot, table in zip(hots, self.embed, strict=True):
-            embedded = embedded + hot @ _table(table)
+        embedded = heard + self.when(self.slot(onset))
         x = torch.stack([numbers[ORDER.index(column)] for column in range(4)], -1)
         seen = torch.cat([*hots, torch.stack(places, -1)], -1)
         return Cell(x, seen, embedded, since)
