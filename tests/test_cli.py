@@ -275,6 +275,10 @@ def test_evaluate_measures_interpolations_beside_another_model(cli, tmp_path: Pa
     assert (tmp_path / "interpolation.png").read_bytes().startswith(b"\x89PNG")
     assert cli("evaluate", "--data", tiny.prepared(), "--against", "melody-2bar").code == 2
     assert cli("evaluate", *options, "--card").code == 2
+    assert cli("evaluate", *options[:2], "--pace", "even").code == 2
+    even = cli("evaluate", *options[:5], "--pace", "even", "--json")
+    ways = [way.json["curves"]["melody-2bar"]["distance"] for way in (even, done)]
+    assert ways[0][2] > ways[1][2] + 0.05  # the paper's places are all but A there
 
 
 def test_evaluate_learns_the_vectors_that_vary_adds(cli, tmp_path: Path) -> None:

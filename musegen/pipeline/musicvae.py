@@ -21,12 +21,10 @@ from musegen.representations.chords import Chords, from_sheet
 from musegen.representations.drums import Drums
 from musegen.representations.events import STEPS_PER_BAR, Melody
 from musegen.runtime import Draws, slerp
-from musegen.runtime.parts import softmax
 from musegen.score import ONSET, PITCH, Score, distinct
 
 _log = logging.getLogger("musegen")
 FINE = 8  # places tried for each step of an interpolation
-NEAR = 2  # of these to either side of a place, of which the surest is taken
 CANDIDATES = 6  # windows drawn for each place of a longer melody, the best fitting is kept
 STRANGE = 0.35  # share of notes that are no chord tones, up to which they fit (docs/results.md)
 FORM = (0.0, 0.4, 0.75, 0.25)  # how far each next window is from the first, 0 the same, 1 a new one
@@ -180,9 +178,8 @@ class MusicVAEPipeline(LatentPipeline):
         Both are cut into windows, the shorter one is repeated ("loop") or followed by rests
         ("pad"); between each pair of windows the posterior means are interpolated by slerp. A
         latent that holds on to melodies changes little near its ends and much in the middle, so
-        the places on the way are chosen for each melody to differ from the last by as much, and
-        to be one of which the decoder is sure ("even"), or equally spaced as in the paper
-        ("linear").
+        the places on the way are chosen for each melody to differ from the last by as much
+        ("even"), or equally spaced as in the paper ("linear").
 
         Args:
             a: where to start.
@@ -243,13 +240,9 @@ class MusicVAEPipeline(LatentPipeline):
         return made
 
     def paced(self, a: Floats, b: Floats, steps: int) -> tuple[NDArray[np.float64], Symbols]:
-        """Places [steps] from 0 to 1 between latents [windows, z], and the likeliest melodies there
-        as windows [steps, windows, ...].
-
-        On a grid of `FINE` places a step those are found between which equally many symbols change.
-        What lies between two melodies is less like music than they are, and not everywhere as much:
-        of the places up to `NEAR` beside each the one is taken of whose melody the decoder is
-        surest, of those that differ from the melody before if there are some.
+        """Places [steps] from 0 to 1 between which equally many symbols of the likeliest decoded
+        melodies change, found on a grid of `FINE` places a step, and these melodies as windows
+        [steps, windows, ...].
         """
         t = np.linspace(0, 1, FINE * (steps - 1) + 1)
         z = slerp(a, b, t)
@@ -258,37 +251,12 @@ class MusicVAEPipeline(LatentPipeline):
         each = events.reshape(len(t), -1)
         changed = np.cumsum((each[1:] != each[:-1]).sum(axis=1))
         at = np.arange(0, len(t), FINE)
-        if not changed[-1]:
-            return t[at], events[at]
-        # The middle of the stretch over which a melody with so many changes lasts.
-        wanted = np.linspace(0, changed[-1], steps)[1:-1]
-        first = np.searchsorted(changed, wanted, "left") + 1
-        last = np.searchsorted(changed, changed[first - 1], "right")
-        at[1:-1] = (first + last) // 2
-        between = (at[1:] + at[:-1]) // 2  # no place passes the half of the way to the next
-        low, high = np.maximum(at - NEAR, np.r_[0, between + 1]), np.minimum(at + NEAR, len(t) - 2)
-        high = np.minimum(high, np.r_[between, len(t) - 1])
-        sure = self._sureness(z, events)
-        for i in range(1, steps - 1):
-            near = np.arange(min(low[i], at[i]), max(high[i], at[i]) + 1)
-            other = near[(each[near] != each[at[i - 1]]).any(axis=1)]
-            near = other if len(other) else near
-            at[i] = near[sure[near].argmax()]
+        if changed[-1]:  # the middle of the stretch over which a melody with so many changes lasts
+            wanted = np.linspace(0, changed[-1], steps)[1:-1]
+            first = np.searchsorted(changed, wanted, "left") + 1
+            last = np.searchsorted(changed, changed[first - 1], "right")
+            at[1:-1] = (first + last) // 2
         return t[at], events[at]
-
-    def _sureness(self, z: Floats, x: Symbols) -> Floats:
-        """Log probability of the symbols [places, windows, ..., steps] given their latents
-        [places, windows, z], one after the other, [places].
-        """
-        flat = x.reshape(-1, *x.shape[2:]).astype(np.int64)
-        lines = flat.swapaxes(0, 1) if flat.ndim > 2 else flat[None]
-        nats = np.zeros(len(flat), np.float32)
-        for logits, line in zip(
-            self.model.forward(z.reshape(len(flat), -1), flat), lines, strict=True
-        ):
-            p = np.take_along_axis(softmax(logits), line[..., None], -1)
-            nats -= np.log(p.clip(1e-30)).sum((1, 2))
-        return -nats.reshape(len(x), -1).sum(1)
 
     def _told(self, chords: str, bars: int) -> Floats | None:
         """Chords, one a bar, of each window [windows, beats, 36]; None for none.
