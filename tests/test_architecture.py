@@ -48,7 +48,7 @@ evaluate.musegan evaluate.latents evaluate.curves evaluate
 server server.tasks server.payload server.worker server.jobs server.page server.app
 daw.fl daw.dawproject daw.reaper daw.muse daw.ableton daw
 sound sound.synth sound.render sound.play sound.show watch
-cli cli.common cli.music cli.edit cli.fill cli.batch cli.training cli.data cli.look
+cli cli.common cli.music cli.edit cli.fill cli.batch cli.data cli.training cli.look
 cli.server cli.hosts cli.sound cli.main __main__
 """.split()  # noqa: SIM905
 CLI = ["musegen", "cli"]

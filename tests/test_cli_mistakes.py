@@ -8,6 +8,7 @@ import os
 import re
 from pathlib import Path
 
+import click
 import pytest
 import tiny
 from commands import FISHER, HARVEST, process
@@ -15,6 +16,7 @@ from tiny import SAMPLES
 
 import musegen
 from musegen import midi
+from musegen.cli import main
 from musegen.cli.main import VERBS
 
 # help, exit codes, words
@@ -26,6 +28,9 @@ def test_every_verb_has_help(cli, verb: str) -> None:
     assert done.code == 0
     assert done.out.startswith(f"Usage: musegen {verb}")
     assert "--json" in done.out
+    command = main.cli.get_command(click.Context(main.cli), verb)
+    options = [p for p in command.params if isinstance(p, click.Option) and not p.hidden]
+    assert not [o.name for o in options if not o.help]
 
 
 def test_version_and_overview(cli) -> None:

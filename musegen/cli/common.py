@@ -390,11 +390,3 @@ def listing(talk: Talk, verb: str, written: list[dict[str, str]], **data: Any) -
 def label(path: str) -> str:
     """What to call an input in remarks."""
     return "standard input" if path == "-" else Path(path).name
-
-
-def contents(folder: object, manifest: Mapping[str, Any]) -> list[str]:
-    """What is in a prepared folder, in lines."""
-    songs, windows, inputs = manifest["songs"], manifest["windows"], manifest["inputs"]
-    lines = [f"{folder}: {', '.join(f'{n} {what}' for what, n in inputs.items())}"]
-    lines += [f"  {part}: {windows[part]} windows of {songs[part]} songs" for part in windows]
-    return lines + [f"  set aside: {n} x {reason}" for reason, n in manifest["rejects"].items()]

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
 import click
 
-from musegen.cli.common import Talk, contents, talk_options
+from musegen.cli.common import Talk, talk_options
+
+
+def contents(folder: object, manifest: Mapping[str, Any]) -> list[str]:
+    """What is in a prepared folder, in lines."""
+    songs, windows, inputs = manifest["songs"], manifest["windows"], manifest["inputs"]
+    lines = [f"{folder}: {', '.join(f'{n} {what}' for what, n in inputs.items())}"]
+    lines += [f"  {part}: {windows[part]} windows of {songs[part]} songs" for part in windows]
+    return lines + [f"  set aside: {n} x {reason}" for reason, n in manifest["rejects"].items()]
 
 
 def _share(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, int] | None:
@@ -25,8 +34,12 @@ def _share(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
     "--kind", default="melody", show_default=True, help="melody, drums, groove, trio, band"
 )
 @click.option("--tracks", default="", help="Track set of a band: lpd5, lpd17, piano, pop909 ...")
-@click.option("--bars", default=2, show_default=True, type=click.IntRange(1, 64))
-@click.option("--hop", default=1, show_default=True, type=click.IntRange(1, 64))
+@click.option(
+    "--bars", default=2, show_default=True, type=click.IntRange(1, 64), help="Bars of a window."
+)
+@click.option(
+    "--hop", default=1, show_default=True, type=click.IntRange(1, 64), help="Bars to the next one."
+)
 @click.option(
     "--min-tracks", type=click.IntRange(0), help="Tracks that must play in half of the bars."
 )
@@ -151,7 +164,13 @@ def _table(rows: list[tuple[str, ...]]) -> list[str]:
 
 @click.command()
 @click.argument("folder")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**31 - 1))
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 2**31 - 1),
+    help="Of the random splits.",
+)
 @talk_options
 def leakage(folder: str, seed: int, as_json: bool, quiet: bool) -> None:
     """Measure how many held-out windows of a prepared FOLDER are in its training part, too.

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from musegen.cli.common import Number, Talk, contents, pedal_option, read_score, talk_options
+from musegen.cli.common import Number, Talk, pedal_option, read_score, talk_options
+from musegen.cli.data import contents
 from musegen.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,9 +20,21 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("model", default="melody-2bar")
 @click.option("--data", required=True, type=click.Path(), help="Prepared folder, or MIDI files.")
-@click.option("--part", default="test", show_default=True, type=click.Choice(["test", "valid"]))
+@click.option(
+    "--part",
+    default="test",
+    show_default=True,
+    type=click.Choice(["test", "valid"]),
+    help="Which held-out songs.",
+)
 @click.option("-n", type=click.IntRange(16), help="Samples a set: 2048; pairs, latents: 256.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**31 - 1))
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 2**31 - 1),
+    help="Of the samples.",
+)
 @click.option("--temperature", type=Number(0, 5), help="Of the samples; the model's own if silent.")
 @click.option("--spread", type=click.FloatRange(0, 2), help="Of the prior; 0.5 by default.")
 @click.option("--interpolation", is_flag=True, help="Measure the way between pairs of windows.")

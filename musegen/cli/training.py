@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from musegen.cli.common import Talk, contents, talk_options
+from musegen.cli.common import Talk, talk_options
+from musegen.cli.data import contents
 
 
 @click.command()
@@ -51,7 +52,13 @@ def presets(name: str | None, as_json: bool, quiet: bool) -> None:
 @click.option("--data", required=True, type=click.Path(), help="Prepared folder, or MIDI files.")
 @click.option("-o", "--out", required=True, type=click.Path(), help="Folder of the run.")
 @click.option("--set", "assignments", multiple=True, help="KEY=VALUE, e.g. training.steps=500")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**31 - 1))
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 2**31 - 1),
+    help="Of weights, order and noise.",
+)
 @click.option(
     "--every",
     default=500,
