@@ -42,7 +42,8 @@ pipeline.base pipeline.canvas pipeline.painting pipeline.diffusion
 pipeline.roles pipeline.musegan pipeline.latent pipeline.musicvae pipeline.crnngan pipeline.groove
 pipeline.songs
 pipeline
-evaluate.report evaluate.diffusion evaluate.features evaluate.interpolation evaluate.harmony
+evaluate.report evaluate.attributes evaluate.diffusion evaluate.features
+evaluate.interpolation evaluate.harmony
 evaluate.musicvae evaluate.crnngan evaluate.groovae
 evaluate.musegan evaluate.latents evaluate.curves evaluate
 server server.tasks server.payload server.worker server.jobs server.page server.app
