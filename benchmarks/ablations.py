@@ -22,6 +22,7 @@ from musegen import dataset
 from musegen.config import override
 from musegen.errors import MusegenError
 from musegen.evaluate.musegan import PAPER, Evaluation, evaluate, thresholds
+from musegen.models.musegan import MuseGANConfig
 from musegen.optimisation import set_up_cpu
 from musegen.presets import preset
 from musegen.pretrained import Bundle
@@ -87,6 +88,7 @@ def measured(name: str, options: argparse.Namespace) -> dict[str, dict[str, floa
     spent = time.process_time() - start
     plain = Bundle(name, model, one.representation, {}, "musegan")
     fitted = {"thresholds": thresholds(plain, learned, n=96)}
+    assert isinstance(one.model, MuseGANConfig)
     if one.model.given != "none":
         fitted["thresholds_given"] = thresholds(plain, learned, n=96, given=True)
     bundle = replace(plain, info=fitted)

@@ -1,0 +1,87 @@
+"""What parts of the shipped band do, by leaving one out, without training anything.
+
+    python benchmarks/parts.py --data data/band
+
+Distances of phrases from noise from training music, as `musegen evaluate` counts them, and how the
+others agree with the track that is given. Thresholds stay those of the bundle but for the row that
+has none, so that a row shows one change; a network that was trained without a part could do better.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import replace
+
+from musegen import dataset, pretrained
+from musegen.evaluate.musegan import evaluate
+from musegen.models.musegan import MuseGAN
+from musegen.optimisation import set_up_cpu
+from musegen.pretrained import Bundle
+
+
+def setting(**values: object) -> Callable[[MuseGAN], None]:
+    """A change of the model's settings."""
+
+    def change(model: MuseGAN) -> None:
+        model.config = replace(model.config, **values)
+
+    return change
+
+
+def deaf(name: str) -> Callable[[MuseGAN], None]:
+    """A model without one of its networks for given tracks."""
+
+    def change(model: MuseGAN) -> None:
+        if name == "encode":
+            model.encode = None
+        else:
+            delattr(model, name)
+
+    return change
+
+
+PARTS: dict[str, Callable[[MuseGAN], None]] = {
+    "as it ships": lambda model: None,
+    "thresholds of 0.5": lambda model: None,
+    "latents from one Gaussian": setting(apart=1.0),
+    "latents as they were read": setting(apart=0.0),
+    "no harmony network": deaf("harmony"),
+    "no encoder of given tracks": deaf("encode"),
+    "given music not moved to one key": setting(home=False),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--data", required=True, help="a prepared folder of bands of four bars")
+    parser.add_argument("--model", default="band-4bar")
+    parser.add_argument("--part", default="test")
+    parser.add_argument("-n", type=int, default=400, help="phrases that are measured")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    set_up_cpu()
+    whole = pretrained.load(options.model)
+    held_out, learned = (
+        dataset.load(options.data, part, whole.representation) for part in (options.part, "train")
+    )
+    head = ("EB", "UPC", "QN paper", "TD", "told apart", "near", "TD around", "shared around")
+    print(f"| {options.model} | {' | '.join(head)} |\n{'|---' * (len(head) + 1)}|")
+    for name, change in PARTS.items():
+        model = deepcopy(whole.model)
+        change(model)
+        info = {} if name.startswith("thresholds") else whole.info
+        one = Bundle(name, model, whole.representation, info, whole.family)
+        found = evaluate(one, held_out, learned, n=options.n, seed=options.seed)
+        far, paper = (found.distances[mode]["from noise"] for mode in ("octave", "paper"))
+        agreed = found.agreement["generated"]
+        cells = [far["EB"], far["UPC"], paper["QN"], far["TD"], found.coverage["from noise"]]
+        cells += [found.variety["from noise"]["near"], agreed["TD"], agreed["shared"]]
+        print(f"| {name} | {' | '.join(f'{v:.3f}' for v in cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
