@@ -70,7 +70,8 @@ def test_the_report(bundle: Bundle, data: tuple[Windows, Windows]) -> None:
         assert all(0 <= v <= 1 + 1e-9 for v in values.values())
     assert found.numbers["inpainting"]["kept cells that are as before"] == 1
     assert set(found.numbers["steps against quality"]) == {1, 2}
-    assert found.pictures["densities.png"][:4] == b"\x89PNG"
+    assert set(found.pictures) == {"densities.png", "steps.png", "pieces.png", "filled.png"}
+    assert all(png[:4] == b"\x89PNG" for png in found.pictures.values())
     assert 0 <= found.scores["least overlap"] <= found.scores["mean overlap"] <= 1
     text = "\n".join(found.lines)
     for words in ("melody pitch", "self-similarity", "inpainting", "copies"):

@@ -136,7 +136,34 @@ def measure(
     titles = {f: f"{f}  {area:.2f}" for f, area in overlap["with chords"].items()}
     shown = {"with chords": pools["with chords"], "held-out": truth}
     pictures = {"densities.png": plot.densities(shown, {f: edges(f) for f in truth}, titles)}
+    quality = {"mean overlap": {"made": list(numbers["steps against quality"].values())}}
+    pictures["steps.png"] = plot.curves(quality, curve, "steps", log=True)
+    pictures |= rolls(model, real[:1], made[:8], told, roll, generator, plan)
     return Report(table(numbers), numbers, scores, pictures)
+
+
+def rolls(
+    model: Any,
+    real: NDArray[Any],
+    made: NDArray[Any],
+    told: torch.Tensor | None,
+    roll: OnsetRoll,
+    generator: torch.Generator,
+    plan: Plan,
+) -> dict[str, plot.Picture]:
+    """Piano rolls as PNG: new pieces, none left out; and a held-out window [1, ...], its middle
+    bars made anew and, where there are two parts, the second below its first.
+    """
+    kept = torch.ones(real.shape[1:], dtype=torch.bool)
+    kept[:, (roll.bars // 2 - 1) * BAR : (roll.bars // 2 + 1) * BAR] = False
+    parts = {"held-out": real, "two bars anew": fill(model, real, kept, told, generator, plan)}
+    if len(roll.trackset) > 1:
+        kept[:], kept[[0, 2]] = False, True
+        parts["accompanied"] = fill(model, real, kept, told, generator, plan)
+    new = {str(i + 1): roll.decode(x) for i, x in enumerate(made)}
+    filled = {name: roll.decode(x[0] * 1.0) for name, x in parts.items()}
+    shown = {"pieces.png": new, "filled.png": filled}
+    return {file: plot.grid(list(x.values()), list(x), 2) for file, x in shown.items()}
 
 
 def generate(

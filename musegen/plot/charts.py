@@ -65,7 +65,11 @@ def similarity(matrix: ArrayLike, title: str = "") -> Picture:
 
 
 def curves(
-    panels_of: Mapping[str, Mapping[str, Sequence[float]]], x: Sequence[float], label: str
+    panels_of: Mapping[str, Mapping[str, Sequence[float]]],
+    x: Sequence[float],
+    label: str,
+    *,
+    log: bool = False,
 ) -> Picture:
     """Lines over common places as PNG, a panel for each group of them.
 
@@ -74,12 +78,14 @@ def curves(
             same colours in every panel.
         x: places.
         label: of the places.
+        log: whether twice a place is as far from it everywhere, with a mark at each.
     """
     places = {
         title: {name: (x, values) for name, values in lines.items()}
         for title, lines in panels_of.items()
     }
-    return _lines(places, label, {}, panels(len(panels_of), len(panels_of), 4.6, 3.2))
+    ticks = x if log else ()
+    return _lines(places, label, {}, panels(len(panels_of), len(panels_of), 4.6, 3.2), ticks)
 
 
 def progress(panels_of: Mapping[str, Lines], levels: Mapping[str, float], label: str) -> Picture:
@@ -95,7 +101,11 @@ def progress(panels_of: Mapping[str, Lines], levels: Mapping[str, float], label:
 
 
 def _lines(
-    panels_of: Mapping[str, Lines], label: str, levels: Mapping[str, float], where: Any
+    panels_of: Mapping[str, Lines],
+    label: str,
+    levels: Mapping[str, float],
+    where: Any,
+    ticks: Sequence[float] = (),
 ) -> Picture:
     figure, axes = where
     names = list(dict.fromkeys(name for lines in panels_of.values() for name in lines))
@@ -107,6 +117,10 @@ def _lines(
             ax.axhline(levels[title], color=INK, linewidth=1, linestyle="--")
         ax.set_title(legible(title), fontsize=8, loc="left", color=INK, parse_math=False)
         ax.set_xlabel(legible(label), fontsize=8, color=INK, parse_math=False)
+        if len(ticks):
+            ax.set_xscale("log")
+            ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
+            ax.minorticks_off()
         ax.tick_params(labelsize=7, color=LINE)
         ax.grid(color="#e6e6e6", linewidth=0.6)
         ax.spines[["top", "right"]].set_visible(False)
