@@ -166,6 +166,29 @@ def test_no_window_twice_in_a_part(made: Prepare, tmp_path: Path) -> None:
     assert manifest["inputs"] == {"used": 1, "duplicate": 1, "rejected": 0}
 
 
+def test_other_windows_of_the_same_songs_are_split_alike(made: Prepare, tmp_path: Path) -> None:
+    made(many(), "short", held_out=(0.3, 0.3))
+    short, long = tmp_path / "short", tmp_path / "long"
+    four = Settings(bars=4)
+    made(many(), "apart", four, held_out=(0.3, 0.3))
+    parts = {name: row["part"] for name, row in songs_of(short).items()}
+    assert any(row["part"] != parts[name] for name, row in songs_of(tmp_path / "apart").items())
+    made(many(), "long", four, held_out=(0.3, 0.3), like=[short])
+    assert {name: row["part"] for name, row in songs_of(long).items()} == parts
+    before = contents(long)
+    made(many(), "long", four, held_out=(0.3, 0.3), like=[short])
+    assert contents(long) == before
+    with pytest.raises(MusegenError, match=r"other settings \(like\)"):
+        made(many(), "long", four, held_out=(0.3, 0.3))
+    both = [short, tmp_path / "apart"]
+    made(many(), "clean", four, held_out=(0.3, 0.3), like=both)
+    for name, row in songs_of(tmp_path / "clean").items():
+        assert row["part"] == min((songs_of(f)[name]["part"] for f in both), key=PARTS.index)
+    with pytest.raises(InputError, match="no folder that musegen prepare made"):
+        made(many(), "other", four, like=[tmp_path / "none"])
+    assert not (tmp_path / "other").exists()
+
+
 def test_windows_are_cut_as_asked(made: Prepare, tmp_path: Path) -> None:
     made([song("a", walk(1, 9))], cut=Settings(bars=4, hop=2), everything="test")
     windows = dataset.load(tmp_path / "out", "test")

@@ -27,6 +27,7 @@ def songs(shapes: list[set[int]], marks: list[set[int]] | None = None, **more: o
         shapes=np.array([len(each) for each in kept], np.int64),
         different=np.array([len(s) for s in shapes], np.int64),
         part=np.full(n, -1),
+        before=np.full(n, -1),
         sample=np.zeros(n, bool),
         windows=np.array([len(s) for s in shapes], np.int64),
     )
@@ -111,3 +112,12 @@ def test_the_split_of_the_corpus_goes_before_ours() -> None:
     made = songs([{1}, {2}, {3}, {4}, {5, 6}, {5, 6}], part=given_)
     part = assign(clusters(made), made, (0.0, 0.0))
     assert part.tolist() == [0, 1, 2, 0, 2, 2]  # what is one tune stays out of training
+
+
+def test_what_was_trained_on_before_is_not_held_out() -> None:
+    """Parts of earlier folders go before a corpus' own, and of one tune the first part counts."""
+    before = np.array([2, 1, 0, 2, -1, 0])
+    made = songs([{1}, {2}, {3}, {4, 5}, {4, 5}, {4, 5}], before=before, part=np.full(6, 2))
+    assert assign(clusters(made), made, (0.3, 0.3)).tolist() == [2, 1, 0, 0, 0, 0]
+    old = songs([{1}, {2}, {3}], before=np.zeros(3, int))
+    assert assign(clusters(old), old, (0.3, 0.3)).tolist() == [0, 0, 0]

@@ -47,6 +47,12 @@ def _share(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
     "--rests", default=0, type=click.IntRange(0), help="Bars of a window that may be silent."
 )
 @click.option("--chords", is_flag=True, help="Keep the chord symbols of songs that have them.")
+@click.option(
+    "--like",
+    multiple=True,
+    type=click.Path(),
+    help="Prepared folder whose songs stay in the parts they are in there; may be repeated.",
+)
 @click.option("--workers", type=click.IntRange(0), help="Processes.  [default: one a core]")
 @click.option("--cluster", default="", metavar="ADDRESS", help="Read on this Dask cluster instead.")
 @click.option(
@@ -57,6 +63,7 @@ def _share(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
 def prepare(
     sources: tuple[str, ...],
     out: str,
+    like: tuple[str, ...],
     workers: int | None,
     cluster: str,
     shard: tuple[int, int] | None,
@@ -75,6 +82,7 @@ def prepare(
     Examples:
       musegen prepare my-midi-folder -o data/mine
       musegen prepare POP909-Dataset/POP909 fiddle -o data/melody
+      musegen prepare POP909-Dataset/POP909 fiddle --bars 16 --like data/melody -o data/melody16
       musegen prepare bands -o data/band --kind band --tracks lpd5 --bars 4
     """
     from musegen.prepare import prepare as run
@@ -92,6 +100,7 @@ def prepare(
             sources,
             out,
             Settings(**cut),
+            like=like,
             workers=workers,
             cluster=cluster,
             shard=shard,

@@ -18,7 +18,7 @@ import json
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
@@ -31,7 +31,7 @@ from musegen.errors import InputError, MusegenError
 from musegen.prepare import shards, tables
 from musegen.prepare.cluster import run as run_there
 from musegen.prepare.shards import ENTRIES, Task
-from musegen.prepare.split import PARTS, assign, clusters, collect
+from musegen.prepare.split import PARTS, assign, clusters, collect, known
 from musegen.prepare.windows import KINDS, Settings, check, drums_of
 from musegen.prepare.workers import run as run_here
 
@@ -47,6 +47,7 @@ def prepare(
     *,
     held_out: tuple[float, float] = (0.05, 0.05),
     everything: str = "",
+    like: Sequence[str | Path] = (),
     force: bool = False,
     workers: int | None = None,
     cluster: str = "",
@@ -65,6 +66,8 @@ def prepare(
         settings: what to cut.
         held_out: shares of songs for valid and test.
         everything: put all songs into this part instead.
+        like: prepared folders whose songs stay in the parts they are in there, so that what one
+            model never heard is held out of the next; songs of several folders in the first part.
         force: replace a finished folder, as soon as the new one is complete.
         workers: processes that read, None for one a core; 0 reads in this one, without a guard
             against files that crash it or hang.
@@ -75,12 +78,13 @@ def prepare(
         say: called with remarks.
 
     Raises:
-        InputError: a source is missing or nothing usable is in it.
+        InputError: a source is missing or nothing usable is in it, or `like` is no prepared folder.
         MusegenError: `out` is taken, or cannot be written, or settings do not fit together.
     """
     check(settings)
     out = Path(out)
     names = [_checked(source, out) for source in sources]
+    before = known(map(Path, like))
     plan: dict[str, Any] = {
         "version": VERSION,
         "sources": [Path(name).name for name in names],
@@ -89,6 +93,9 @@ def prepare(
         "everything": everything,
         "entries_per_shard": ENTRIES,
     }
+    if like:
+        songs = json.dumps(sorted(before.items()))
+        plan["like"] = hashlib.sha256(songs.encode()).hexdigest()
     folder = _place(out, plan, force)
     manifest = _read(folder / "manifest.json") or {}
     if manifest.keys() >= {"entries", "files"}:
@@ -123,7 +130,7 @@ def prepare(
     if shard:
         return {"shards": made + kept}
     try:
-        manifest = _reduced(folder, made + kept, settings, plan)
+        manifest = _reduced(folder, made + kept, settings, plan, before)
     except OSError as error:
         raise shards.unwritable(folder, error) from None
     return _moved(folder, out, manifest)
@@ -192,7 +199,7 @@ def _place(out: Path, plan: dict[str, Any], force: bool) -> Path:
     if out.is_file() or (foreign and not finished and found is None):  # perhaps somebody's music
         raise MusegenError(f"{out}: is no prepared folder and stays as it is; choose another")
     if (finished or found) and found != plan and not force:
-        other = [key for key in plan if not found or plan[key] != found.get(key)]
+        other = [key for key in plan | (found or {}) if plan.get(key) != (found or {}).get(key)]
         raise MusegenError(
             f"{out}: exists already, made with other settings ({', '.join(other)}); "
             "choose another folder or use --force"
@@ -229,7 +236,13 @@ def _broken_shards(folder: Path) -> list[str]:
     return [f"shards/{path.name}" for path in found if not shards.is_whole(path)]
 
 
-def _reduced(folder: Path, n: int, settings: Settings, plan: dict[str, Any]) -> dict[str, Any]:
+def _reduced(
+    folder: Path,
+    n: int,
+    settings: Settings,
+    plan: dict[str, Any],
+    before: Mapping[tuple[str, str], int],
+) -> dict[str, Any]:
     """Turn `n` shards into tables and a manifest, which is returned.
 
     Raises:
@@ -237,7 +250,7 @@ def _reduced(folder: Path, n: int, settings: Settings, plan: dict[str, Any]) -> 
         OSError: they cannot be written.
     """
     paths = [shards.path_of(folder, k) for k in range(n)]
-    songs = collect(paths)
+    songs = collect(paths, before)
     if not len(songs.digest):
         rows = chain.from_iterable(map(shards.songs, paths))
         reasons = Counter(row["reason"] for row in rows).most_common(3)

@@ -7,6 +7,7 @@ Everything is arrays over songs, so that a million of them fit: a song weighs at
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from musegen import corpora
+from musegen.errors import InputError
 from musegen.prepare import shards
 from musegen.prepare.windows import SKETCH
 
@@ -37,6 +39,7 @@ class Songs:
         shapes: how many of those each song has, int64 [n].
         different: how many shapes it has, of which the sketch holds the first, int64 [n].
         part: index in `PARTS` where its corpus has a split of its own, -1 where not, int64 [n].
+        before: index in `PARTS` that folders split earlier have it in, -1 where none, int64 [n].
         sample: whether it is one of the tunes that come with musegen, bool [n].
         windows: how many it has, int64 [n].
     """
@@ -48,16 +51,42 @@ class Songs:
     shapes: NDArray[np.int64]
     different: NDArray[np.int64]
     part: NDArray[np.int64]
+    before: NDArray[np.int64]
     sample: NDArray[np.bool_]
     windows: NDArray[np.int64]
 
 
-def collect(paths: Iterable[Path]) -> Songs:
-    """The songs of shards, in order."""
+def known(folders: Iterable[Path]) -> dict[tuple[str, str], int]:
+    """The index in `PARTS` of the songs of prepared folders; the first part of several counts, so
+    that nothing is held out that one of them has to train on.
+
+    Raises:
+        InputError: not a prepared folder.
+    """
+    found: dict[tuple[str, str], int] = {}
+    for folder in folders:
+        try:
+            rows = [json.loads(line) for line in (folder / "songs.jsonl").read_text().splitlines()]
+            for row in rows:
+                part = PARTS.index(row["part"])
+                found[_key(row)] = min(part, found.get(_key(row), part))
+        except (OSError, ValueError, KeyError, TypeError):
+            raise InputError(folder, "is no folder that musegen prepare made") from None
+    return found
+
+
+def _key(row: Mapping[str, Any]) -> tuple[str, str]:
+    """What a song is called wherever its corpus lies: folders may be given from further above."""
+    return row["corpus"], "/".join(row["name"].split("/")[-2:])
+
+
+def collect(paths: Iterable[Path], before: Mapping[tuple[str, str], int] | None = None) -> Songs:
+    """The songs of shards, in order, with the parts that are `known` from before."""
+    before = before or {}
     digests: list[bytes] = []
     marks: list[bytes] = []
     marked: list[int] = []
-    counts: list[tuple[int, int, int, int, bool]] = []
+    counts: list[tuple[int, int, int, int, int, bool]] = []
     sketches = [np.zeros(0, np.uint64)]
     for path in paths:
         sketches.append(shards.load(path, "shapes")[0])
@@ -70,8 +99,8 @@ def collect(paths: Iterable[Path]) -> Songs:
             digests.append(row["digest"].encode())
             part = PARTS.index(row["split"]) if row["split"] else -1
             numbers = (row["shapes"], row["different"], row["windows"], part)
-            counts.append((*numbers, _is_sample(row)))
-    shapes, different, windows, part, sample = np.array(counts, np.int64).reshape(-1, 5).T
+            counts.append((*numbers, before.get(_key(row), -1), _is_sample(row)))
+    shapes, different, windows, part, old, sample = np.array(counts, np.int64).reshape(-1, 6).T
     return Songs(
         np.array(digests, "S64"),
         np.frombuffer(b"".join(marks), np.uint64),
@@ -80,6 +109,7 @@ def collect(paths: Iterable[Path]) -> Songs:
         shapes,
         different,
         part,
+        old,
         sample.astype(bool),
         windows,
     )
@@ -195,7 +225,8 @@ def _sharing(
 def assign(
     names: NDArray[np.bytes_], songs: Songs, held_out: tuple[float, float]
 ) -> NDArray[np.int64]:
-    """The index in `PARTS` of each song, from the hash of its cluster or the split of its corpus.
+    """The index in `PARTS` of each song, from the hash of its cluster, the split of its corpus, or
+    before both the part that is known: of variants in several parts the first counts.
 
     Of three clusters and more, each part that is asked for gets at least one, so that a small
     folder can be trained on.
@@ -206,9 +237,13 @@ def assign(
     given = np.full(len(cluster), -1)
     np.maximum.at(given, of, songs.part)
     part = np.where(given < 0, part, given)
+    old, none = songs.before >= 0, len(PARTS)
+    before = np.full(len(cluster), none)
+    np.minimum.at(before, of[old], songs.before[old])
+    part = np.where(before < none, before, part)
     part[np.char.startswith(cluster, b"sample-")] = 2
     for i, share in enumerate(held_out, 1):
-        free = np.flatnonzero((part == 0) & (given < 0))
+        free = np.flatnonzero((part == 0) & (given < 0) & (before == none))
         if share and not (part == i).any() and len(free) > 1:
             part[free[np.argmin(place[free])]] = i
     return part[of]
