@@ -121,3 +121,5 @@ def test_what_was_trained_on_before_is_not_held_out() -> None:
     assert assign(clusters(made), made, (0.3, 0.3)).tolist() == [2, 1, 0, 0, 0, 0]
     old = songs([{1}, {2}, {3}], before=np.zeros(3, int))
     assert assign(clusters(old), old, (0.3, 0.3)).tolist() == [0, 0, 0]
+    sample = songs([{1, 2}] * 3, before=np.array([0, 2, -1]), sample=np.array([False, True, False]))
+    assert assign(clusters(sample), sample, (0.3, 0.3)).tolist() == [0, 2, 2]
