@@ -161,8 +161,8 @@ import tiny, torch
 from musegen import runs, train as loop
 torch.set_num_threads(1)
 log = runs.log
-def log_and_die(out, step, losses, held_out):
-    log(out, step, losses, held_out)
+def log_and_die(out, step, *figures):
+    log(out, step, *figures)
     if step == 8:  # the row is written, the checkpoint is not
         with open(out / "log.jsonl", "a") as file:
             file.write('{"step": 9, "tr')
