@@ -25,6 +25,7 @@ Random = torch.Generator | Sequence[torch.Generator]
 Name = Literal["ddim", "ddpm", "dpm++2m", "heun"]
 Spacing = Literal["uniform", "quadratic"]
 SAMPLERS: tuple[Name, ...] = ("ddim", "ddpm", "dpm++2m", "heun")
+BACK: tuple[Name, ...] = ("ddim", "ddpm")  # what can go back a step, and so resample
 
 # Ratio of noise to signal above which Heun's second look would divide one rounding error by
 # another; 80 is the largest level of Karras et al. (table 1).
@@ -108,7 +109,7 @@ def sample(
         ValueError: the plan cannot be, or resampling is asked of a sampler with a memory.
     """
     levels = plan.levels(schedule, start)
-    if known is not None and known.again > 1 and plan.sampler in ("dpm++2m", "heun"):
+    if known is not None and known.again > 1 and plan.sampler not in BACK:
         raise ValueError(f"{plan.sampler} cannot go back; resample with ddim or ddpm, or not")
     eta = {"ddpm": 1.0, "ddim": plan.eta}.get(plan.sampler, 0.0)
     x, memory = z, None

@@ -321,6 +321,12 @@ def test_what_was_there_stays_when_a_piece_goes_on(ppq: int, bars: int) -> None:
     assert pipeline().continue_(piece, 2, bars=bars, **QUICK) == made
 
 
+@pytest.mark.parametrize("sampler", ["dpm++2m", "heun"])
+def test_samplers_that_cannot_go_back_make_each_step_once(sampler: str) -> None:
+    how = QUICK | {"sampler": sampler}
+    assert pipeline().continue_(song(), **how, resample=3) == pipeline().continue_(song(), **how)
+
+
 @pytest.mark.parametrize(("bars", "first", "last"), [("2-3", 1, 3), ("4", 3, 4), ("1-5", 0, 5)])
 def test_bars_anew_and_all_else_as_it_was(bars: str, first: int, last: int) -> None:
     made = pipeline().inpaint(song(), 2, bars=bars, **QUICK)

@@ -146,11 +146,9 @@ def returns(x: Symbols, size: int) -> float:
     """
     again = total = 0
     for row in x.reshape(len(x), -1, size):
-        seen: set[bytes] = set()
-        for window in row[(row >= FIRST_ONSET).any(1)]:
-            again += window.tobytes() in seen
-            seen.add(window.tobytes())
-        total += max(0, len(row[(row >= FIRST_ONSET).any(1)]) - 1)
+        sounding = [window.tobytes() for window in row[(row >= FIRST_ONSET).any(1)]]
+        again += len(sounding) - len(set(sounding))
+        total += max(0, len(sounding) - 1)
     return again / max(1, total)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from musegen.errors import InputError, ModelError, MusegenError, NothingGeneratedError
+from musegen.errors import ModelError, MusegenError, NothingGeneratedError
 from musegen.pipeline.base import Say
 from musegen.pipeline.canvas import BAR, BEATS, LONGEST, Canvas, region
 from musegen.pipeline.painting import (
@@ -20,6 +20,7 @@ from musegen.pipeline.painting import (
     Painter,
     Report,
     bar_range,
+    check_amount,
     generators,
     nobody,
     pitch_range,
@@ -251,8 +252,7 @@ class DiffusionPipeline(Painter):
         Raises:
             InputError: nothing to vary, or an amount that cannot be.
         """
-        if not 0 <= amount <= 1:
-            raise InputError("amount", f"goes from 0 (as it is) to 1 (forgotten), not {amount:g}")
+        check_amount(amount)
         how = Drawing(steps, sampler, eta, guidance)
         plan = how.plan()
         page = self._page(score, track, name, say)

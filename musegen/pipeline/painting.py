@@ -16,7 +16,7 @@ from musegen.pipeline.base import Pipeline, Say
 from musegen.pipeline.canvas import BAR, BEATS, STEP, Canvas, canvas
 from musegen.pretrained import Bundle
 from musegen.representations.chords import Chords, from_sheet
-from musegen.samplers import SAMPLERS, Plan
+from musegen.samplers import BACK, SAMPLERS, Plan
 from musegen.score import Score
 
 Report = Callable[[int, int], None]
@@ -66,6 +66,22 @@ class Drawing:
         if not 0 <= self.guidance <= 20:
             raise ModelError("guidance goes from 0 to 20; 1 follows chords as they were learned")
         return Plan(self.steps, self.sampler, self.eta)
+
+    def turns(self, kept: bool) -> int:
+        """Times that each step is made of a window in which music is kept or not: resampling needs
+        something to fit to, and a sampler that can go back.
+        """
+        return self.resample if kept and self.sampler in BACK else 1
+
+
+def check_amount(amount: float) -> None:
+    """Refuse how much `vary` cannot noise.
+
+    Raises:
+        InputError: it is not from 0 to 1.
+    """
+    if not 0 <= amount <= 1:
+        raise InputError("amount", f"goes from 0 (as it is) to 1 (forgotten), not {amount:g}")
 
 
 def told_of(how: Drawing) -> dict[str, Any]:
@@ -177,8 +193,6 @@ class Painter(Pipeline):
                 at = slice(start, start + self.window * BAR)
                 before = (len(made) // TOGETHER * len(windows) + w) * plan.steps
                 kept = ~left[:, at]
-                # Resampling needs something kept to fit to, and a sampler that can go back.
-                again = how.resample if bool(kept.any()) and plan.sampler in _BACK else 1
                 x[:, :, at] = self.model.fill(
                     x[:, :, at],
                     kept[None],
@@ -186,7 +200,7 @@ class Painter(Pipeline):
                     self._given(told, start, size),
                     plan=plan,
                     guidance=how.guidance,
-                    again=again,
+                    again=how.turns(bool(kept.any())),
                     report=lambda k, _, before=before: report(before + k, total),
                 ).cpu()
                 left[:, at] = False
@@ -211,9 +225,6 @@ class Painter(Pipeline):
             start = min(start, steps - size)
             yield start
             free[start : start + size] = False
-
-
-_BACK = ("ddim", "ddpm")
 
 
 def generators(seed: int, first: int, n: int) -> list[torch.Generator]:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from musegen.errors import InputError, MusegenError, NothingGeneratedError
+from musegen.errors import MusegenError, NothingGeneratedError
 from musegen.melody import into_key
 from musegen.pipeline.base import Pipeline, Say
 from musegen.pipeline.canvas import BAR, LONGEST, Canvas, canvas, region
@@ -21,6 +21,7 @@ from musegen.pipeline.painting import (
     Finished,
     Report,
     bar_range,
+    check_amount,
     generators,
     nobody,
     quiet,
@@ -208,8 +209,7 @@ class SongPipeline(Pipeline):
         Raises:
             InputError: no melody, or an amount that cannot be.
         """
-        if not 0 <= amount <= 1:
-            raise InputError("amount", f"goes from 0 (as it is) to 1 (forgotten), not {amount:g}")
+        check_amount(amount)
         plan = Drawing(steps, sampler, eta).plan()
         recipe = self._recipe("vary", seed, input=name, amount=amount, temperature=temperature)
         if not amount:
@@ -355,7 +355,7 @@ class SongPipeline(Pipeline):
                     torch.from_numpy(kept[at]),
                     own,
                     plan=plan,
-                    again=how.resample,
+                    again=how.turns(bool(kept[at].any())),
                     report=lambda k, _, done=done: report(done + k, total),
                 )
                 kept[start : min(start + size, count)] = True
