@@ -150,8 +150,12 @@ def train(
                     weights = {k: v.clone() for k, v in average.state_dict().items()}
                     state |= {"best": held_out["loss"], "best_weights": weights}
                 if first:
-                    runs.log(out, step, losses, held_out, watch(average, step))
-                    save()
+                    made: Mapping[str, float] = {}
+                    try:
+                        made = watch(average, step)
+                    finally:  # what is learned stays, whatever becomes of the pictures
+                        runs.log(out, step, losses, held_out, made)
+                        save()
             report(Progress(step, training.steps, losses, held_out))
             signum = distributed.largest(max(asked, default=0))
             if signum:

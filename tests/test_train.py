@@ -154,6 +154,17 @@ def test_a_stopped_run_saves_and_goes_on_bit_for_bit(
     assert_same_run(whole, tmp_path)
 
 
+def test_a_watcher_that_fails_costs_no_steps(whole: Path, tmp_path: Path) -> None:
+    def full(model: object, step: int) -> dict[str, float]:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        run(tmp_path, watch=full)
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 4
+    run(tmp_path)
+    assert_same_run(whole, tmp_path)
+
+
 KILLED = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[1])
