@@ -12,11 +12,13 @@ import torch
 
 from musegen.dataset import Windows
 from musegen.errors import InputError, MusegenError
+from musegen.models.crnngan import CRNNGAN
 from musegen.models.latents import LatentDenoiser, LatentsConfig
 from musegen.models.musicvae import MusicVAE
 from musegen.presets import Preset
 from musegen.pretrained import Bundle
 from musegen.representations.events import transpose
+from musegen.representations.trio import Trio
 from musegen.sizes import CRNNGANConfig, MusicVAEConfig
 
 MIN_WINDOWS = 32
@@ -47,7 +49,7 @@ def begin(model: Any, init: Bundle, data: Windows, shift: int = 0) -> None:
     if isinstance(model, LatentDenoiser) and isinstance(init.model, MusicVAE):
         (index,) = data.parts(MEASURED, MEASURED)
         model.adopt(init.model, torch.from_numpy(data.encode(index)))
-    elif isinstance(model, MusicVAE):
+    elif isinstance(model, (MusicVAE, CRNNGAN)):
         model.adopt(init.model)
     else:
         model.load_state_dict(init.model.state_dict())
@@ -68,7 +70,10 @@ def fitted(preset: Preset, data: Windows, init: Bundle | None) -> Preset:
     """
     known: tuple[str, ...] = getattr(init and init.model.config, "styles", ())
     styles = known + tuple(s for s in data.styles if s not in known)
-    counts = [len(data.of_style(s)) if s in data.styles else 0 for s in styles]
+    # New music has every part, also where training music was found that lacks one.
+    whole = np.flatnonzero(data.full) if isinstance(data.representation, Trio) else slice(None)
+    kinds = [data.styles[i] for i in data.style[whole]]
+    counts = [kinds.count(s) for s in styles] if len(kinds) else [1] * len(styles)
     shares = tuple(round(c / sum(counts), 4) for c in counts)
     shift = preset.training.transpose
     facts: dict[str, Any] = {"styles": styles, "shares": shares, "shift": shift}
@@ -89,7 +94,8 @@ def fitted(preset: Preset, data: Windows, init: Bundle | None) -> Preset:
             ours = ours.part if theirs.segments < ours.segments and not ours.heard else ours
             ours = ours if theirs.control else replace(ours, control=0)
         if isinstance(ours, CRNNGANConfig):
-            theirs = replace(theirs, steps=ours.steps)  # no weight has their number
+            # No weight has the number of steps, and what is told can be something new.
+            theirs = replace(theirs, steps=ours.steps, condition=ours.condition, cues=ours.cues)
         for field in dataclasses.fields(theirs):
             mine, other = (getattr(c, field.name) for c in (ours, theirs))
             if mine != other:

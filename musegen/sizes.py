@@ -36,6 +36,7 @@ class MusicVAEConfig:
             (with segments and encode_segments only, and without heard).
         control: size of what encoder and decoder are given at each step beside their inputs: 36
             for chords (see `representations.chords.Chords`), 0 for nothing.
+        heed: whether each voice but the first hears those before it, a step at a time.
         shift: largest transposition in training, up or down, which the language model is told.
         styles: names of the kinds of music that the prior tells apart, most frequent first.
         shares: their frequencies. These three are filled in by training.
@@ -58,6 +59,7 @@ class MusicVAEConfig:
     unconditional: bool = False
     recall: int = 0
     control: int = 0
+    heed: bool = False
     shift: int = 0
     styles: tuple[str, ...] = ()
     shares: tuple[float, ...] = ()
@@ -66,6 +68,13 @@ class MusicVAEConfig:
     def told(self) -> int:
         """Size of what a segment is decoded from: z itself, or the conductor's embedding."""
         return (self.context or self.conductor[-1]) if self.segments > 1 else self.latent
+
+    @property
+    def beside(self) -> tuple[int, ...]:
+        """Size of what each voice is given at each step: symbols of voices before it, `control`."""
+        tables = [self.embedding or size for size in self.vocab]
+        heard = [sum(tables[:k]) if self.heed else 0 for k in range(len(tables))]
+        return tuple(size + self.control for size in heard)
 
     @property
     def parts(self) -> int:
@@ -118,7 +127,7 @@ class CRNNGANConfig:
         bar: ticks of a bar of four quarters.
         condition: "none"; "beats": what is told about each quarter (chords); "rhythm": times and
             lengths of the events are told, pitches and intensities are made.
-        cues: numbers told about each beat or event.
+        cues: numbers told about each beat.
     """
 
     steps: int = 100
@@ -143,6 +152,11 @@ class CRNNGANConfig:
     bar: int = 1536
     condition: Literal["none", "beats", "rhythm"] = "none"
     cues: int = 36
+
+    @property
+    def told(self) -> int:
+        """Numbers told about each event; of a rhythm time, length and the time to the next."""
+        return {"none": 0, "beats": self.cues, "rhythm": 3}[self.condition]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from musegen.models.crnngan import CRNNGAN, CRNNGANConfig, Recurrence
+from musegen.models.crnngan import CRNNGAN, CRNNGANConfig, Recurrence, ahead
 from musegen.models.crnngan_events import Rulers, choose, marks, ticks_of
 
 EVENTS = CRNNGANConfig(
@@ -227,6 +227,36 @@ def test_a_rhythm_is_kept() -> None:
     assert torch.equal(made[..., :2], x[..., :2])
     other = model.decode(model.prior(1, seeded()), given=x[..., :2].flip(1))
     assert not torch.equal(made[..., 2], other[..., 2])
+
+
+def test_an_event_is_told_its_time_and_length_and_when_the_next_one_comes() -> None:
+    rhythm = torch.tensor([[[0.1, 0.5], [0.0, 0.4], [0.3, 0.2], [0.0, 0.0]]])  # the last is none
+    told = ahead(rhythm)
+    assert torch.equal(told[..., :2], rhythm)
+    assert told[0, :3, 2].tolist() == pytest.approx([0.0, 0.3, 1.0])
+    later = rhythm.clone()
+    later[0, 1, 0] = 0.2  # of the second event: the first hears it coming
+    model = network(replace(EVENTS, condition="rhythm"))
+    z = model.prior(1, seeded(), 4)
+    one, other = (model.decode(z, given=given)[0, 0, 2:] for given in (rhythm, later))
+    assert not torch.equal(one, other)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("told", ["none", "beats", "rhythm"])
+def test_weights_of_a_model_that_was_told_something_else(told: str) -> None:
+    """Nothing changes at first: what is told has weights of zero, and the critic is new."""
+    old, new = network(EVENTS), network(replace(EVENTS, condition=told, cues=5), seed=1)
+    judged = new.judge.decide.weight.clone()
+    new.adopt(old)
+    x = cells(2, 6, 3)
+    untold = old.likelihood(x, x)[1]
+    parts = new.likelihood(x, x, torch.ones(2, 4, 5) if told == "beats" else None)[1]
+    assert parts == {k: pytest.approx(float(untold[k]), rel=1e-5) for k in parts}
+    assert torch.equal(new.judge.decide.weight, judged)
+    same = network(EVENTS, seed=2)
+    same.adopt(old)
+    assert all(torch.equal(a, b) for a, b in zip(same.parameters(), old.parameters(), strict=True))
 
 
 def test_chords_that_are_told_change_the_music() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import cache
 
@@ -152,18 +153,69 @@ def test_lengths_that_cannot_be(asked: dict) -> None:
 
 
 def test_a_rhythm_is_played() -> None:
-    (score,) = pipeline("rhythm").generate(seed=1, rhythm="1 1/2 (1/2) 2")
+    rhythm = pipeline("rhythm")
+    (score,) = rhythm.generate(seed=1, rhythm="1 1/2 (1/2) 2")
     notes = score.tracks[0].notes
     assert notes[:, : DURATION + 1].tolist() == [[0, 384], [384, 192], [768, 768]]
-    (again,) = pipeline("rhythm").generate(seed=1, rhythm=TUNE)
-    assert again.tracks[0].notes[:, ONSET].tolist() == [192 * i for i in range(16)]
-    for text in ("", "1 x", "1 1/0", "-1"):
-        with pytest.raises(InputError, match="rhythm"):
-            pipeline("rhythm").generate(seed=1, rhythm=text)
-    with pytest.raises(ModelError, match="takes no rhythm"):
+    assert score.tempos == ((0, 80.0),)
+    again, other = (rhythm.generate(2, seed=s, rhythm="1 1/2 (1/2) 2") for s in (1, 2))
+    assert again[0].tracks == score.tracks
+    assert len({to_bytes(replace(s, recipe={})) for s in (*again, *other)}) == 4
+    with pytest.raises(ModelError, match="takes no rhythm; try performance-rhythm"):
         pipeline().generate(seed=1, rhythm="1")
-    with pytest.raises(ModelError, match="needs a rhythm"):
-        pipeline("rhythm").continue_(TUNE, seed=1)
+    assert rhythm.verbs() == ("generate",)
+    for ask in (lambda: rhythm.continue_(TUNE, seed=1), lambda: rhythm.interpolate(1, 2)):
+        with pytest.raises(ModelError, match="it can generate; try --model"):
+            ask()
+
+
+def test_a_rhythm_begins_again_until_the_end() -> None:
+    (score,) = pipeline("rhythm").generate(seed=1, rhythm="1 (1/2) 2", bars=2)
+    times = score.tracks[0].notes[:, : DURATION + 1]
+    want = [[0, 384], [576, 768], [1344, 384], [1920, 768], [2688, 384]]
+    assert times.tolist() == want
+    assert score.length == 2 * 1536
+    (score,) = pipeline("rhythm").generate(seed=1, rhythm="1 2", seconds=1, tempo=120)
+    assert score.tracks[0].notes[:, : DURATION + 1].tolist() == [[0, 384], [384, 384]]
+
+
+def test_the_rhythm_of_a_piece_at_its_pace() -> None:
+    """All tracks with pitches, their bars as the length; tempo and metre are the piece's."""
+    drums = Track(TUNE.tracks[0].notes, is_drum=True)
+    waltz = replace(TUNE, tracks=(*TUNE.tracks, drums), metres=((0, 3, 4),))
+    waltz = replace(waltz, tempos=((0, 100.0), (960, 90.0)))
+    (score,) = pipeline("rhythm").generate(seed=1, rhythm=waltz, name="w.mid")
+    notes = score.tracks[0].notes
+    assert notes[:, ONSET].tolist() == [192 * i for i in range(16)]
+    assert (notes[:, DURATION] == 192).all()
+    assert score.tempos == ((0, 100.0), (768, 90.0))
+    assert score.metres == ((0, 3, 4),)
+    assert score.recipe["rhythm"] == "w.mid"
+    (twice,) = pipeline("rhythm").generate(seed=1, rhythm=waltz, bars=4, tempo=70)
+    assert twice.tracks[0].notes[16, ONSET] == 3 * 3 * 384  # the second time from a bar line on
+    assert twice.tempos == ((0, 70.0),)
+
+
+@pytest.mark.parametrize(
+    ("rhythm", "said"),
+    [
+        ("", "rhythm: has no notes to take a rhythm from; write lengths in quarters, as 1 1/2"),
+        ("(1) (2)", "rhythm: has no notes to take a rhythm from; write lengths in quarters"),
+        *((text, f"'{text.split()[-1]}' is no length") for text in ("1 x", "1/0", "-1", "1 (1")),
+        *((text, f"'{text}' is no length") for text in ("nan", "inf", "1e9", "0", "1/2/3", "(-1)")),
+        ("(170) (170) 1", "rhythm: has a note or rest of over 170 quarters; shorten it"),
+        (Score(), "w.mid: has no notes to take a rhythm from; give a piece that has pitched notes"),
+    ],
+)
+def test_what_has_no_rhythm(rhythm: str | Score, said: str) -> None:
+    named = {"name": "w.mid"} if isinstance(rhythm, Score) else {}
+    with pytest.raises(InputError, match=re.escape(said)):
+        pipeline("rhythm").generate(seed=1, rhythm=rhythm, **named)
+
+
+def test_rhythms_of_more_notes_than_memory_holds() -> None:
+    with pytest.raises(MusegenError, match="memory for 4,000,000 notes"):
+        pipeline("rhythm").generate(seed=1, rhythm="1/384", bars=10_000)
 
 
 def test_models_that_cannot_be_told_chords() -> None:

@@ -149,7 +149,7 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 
 # What some families take; the others say that they do not.
 more_options = _options(
-    click.option("--rhythm", help='Lengths of notes in beats to set, as "1 1 0.5 0.5 1".'),
+    click.option("--rhythm", help='To set: a file, or lengths in beats, as "1 1/2 1/2 (1) 2".'),
     click.option("--quantize", type=click.IntRange(1, 96), help="Notes to a grid of N a beat."),
     click.option("--top-p", type=Number(0, 1), help="Draw from the likeliest of this much mass."),
     click.option("--steps", type=click.IntRange(1, 1000), help="Of a diffusion sampler."),
@@ -366,6 +366,11 @@ def stems(score: Score) -> list[tuple[str, Score]]:
 def is_file_name(out: str) -> bool:
     """Whether -o names one file: "-" or something that ends in .mid."""
     return out == "-" or Path(out).suffix.lower() in (".mid", ".midi")
+
+
+def is_music(text: str | None) -> bool:
+    """Whether an option names a file, or standard input, where it may be a line of text too."""
+    return text is not None and (text == "-" or Path(text).suffix[1:].isalpha())
 
 
 def read_score(path: str, talk: Talk | None = None, *, pedal: bool = False) -> Score:

@@ -13,6 +13,7 @@ from musegen.cli.common import (
     Talk,
     chosen,
     is_file_name,
+    is_music,
     key_option,
     label,
     listing,
@@ -57,6 +58,8 @@ def generate(
       musegen generate -n 8 -o out --png
       musegen generate --model melody-16bar --key Am --tempo 96 --seed 7 -o tune.mid
       musegen generate --model drums-2bar -n 4 -o loops
+      musegen generate --rhythm "1 1/2 1/2 (1) 1" --bars 8 -o piano.mid
+      musegen generate --rhythm tune.mid -o piano.mid
       musegen generate -o - | other-program
     """
     talk = Talk(quiet, as_json)
@@ -65,11 +68,15 @@ def generate(
     if key:
         _check_key(key)
     options |= {"n": n, "key": key}
+    more: dict[str, Any] = {}
+    if is_music(rhythm := options["rhythm"]):
+        options["rhythm"], more["name"] = read_score(rhythm, talk), label(rhythm)
     model = chosen(model, "generate", options)
     names = [f"{noun(model)}-{i:02d}" for i in range(1, n + 1)]
     outputs = Outputs.plan(out, names, png=png, force=force)
     seed = seed_or_new(seed, talk)
-    scores, _ = perform(model, "generate", [], options, talk=talk, outputs=outputs, seed=seed)
+    more |= {"outputs": outputs, "seed": seed}
+    scores, _ = perform(model, "generate", [], options, talk=talk, **more)
     listing(talk, "generate", outputs.write(scores), seed=seed, model=model)
 
 

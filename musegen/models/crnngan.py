@@ -109,7 +109,7 @@ class CRNNGAN(nn.Module):
         self.config = config
         if config.head == "events" and config.numbers != 4:
             raise ValueError("events have 4 numbers; cells of more tones need the head 'numbers'")
-        cues = {"none": 0, "beats": config.cues, "rhythm": 2}[config.condition]
+        cues = config.told
         if config.head == "events":
             rulers = Rulers(config.times, config.lengths, config.pitches, config.intensities)
             self.head: nn.Module = EventHead(
@@ -128,9 +128,22 @@ class CRNNGAN(nn.Module):
         self.last: Tensor
         self.register_buffer("last", torch.zeros(2))
 
-    def adopt(self, other: nn.Module) -> None:
-        """Begin with the weights of a network of the same sizes."""
-        self.load_state_dict(other.state_dict())
+    @torch.no_grad()
+    def adopt(self, trained: CRNNGAN) -> None:
+        """Begin with the weights of a network of the same sizes. From one that was told something
+        else comes what makes music when nothing is told: what is told begins with weights of zero,
+        and the critic, which sees it, as it is.
+        """
+        weights, theirs, ours = trained.state_dict(), trained.config, self.config
+        if (theirs.condition, theirs.cues) != (ours.condition, ours.cues):
+            mine = self.state_dict()
+            told = {k: torch.zeros_like(v) for k, v in mine.items() if k.startswith("head.cue.")}
+            silent = weights.get("head.cue.bias", mine["head.start"] * 0)
+            for name in [n for n in weights if n.startswith("head.trunk.") and n.endswith("bias")]:
+                weights[name] = weights[name] + silent
+            kept = {k: v for k, v in weights.items() if not k.startswith(("judge.", "head.cue."))}
+            weights = mine | told | kept
+        self.load_state_dict(weights)
 
     def generator_parameters(self) -> Iterator[nn.Parameter]:
         """What makes music."""
@@ -159,9 +172,9 @@ class CRNNGAN(nn.Module):
         return seen * (x != 0).any(-1, keepdim=True)
 
     def told(self, x: Tensor, given: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-        """What is told of the beat of the event before each, and of its own: [b, t, cues]."""
+        """What is told of the beat of the event before each, and of its own: [b, t, told]."""
         if self.config.condition == "rhythm":
-            cue = x[..., (0, 1)]
+            cue = ahead(x[..., (0, 1)])
             return cue, cue
         if self.config.condition == "none" or not isinstance(self.head, EventHead):
             return None, None
@@ -241,15 +254,17 @@ class CRNNGAN(nn.Module):
         heard = head.start.expand(n, -1)
         if start is not None and start.shape[1]:
             heard, state, onset = self._primed(head, start)
-        rhythm, joined = self.config.condition == "rhythm", head.joined()
+        joined, rhythm = head.joined(), None
         if self.config.condition == "beats" and given is None:
             given = z.new_zeros(n, 1, self.config.cues)
+        elif self.config.condition == "rhythm":
+            assert given is not None
+            rhythm = ahead(given)
         for i in range(1, z.shape[1]):
             h, state = self.lstm.step(heard, state)
             cue, forced = given, {}
-            if rhythm:
-                assert given is not None
-                cue, forced = given[:, i - 1], {0: given[:, i - 1, 0], 2: given[:, i - 1, 1]}
+            if rhythm is not None:
+                cue, forced = rhythm[:, i - 1], {0: rhythm[:, i - 1, 0], 2: rhythm[:, i - 1, 1]}
             cell = head.draw(joined, h, z[:, i], onset, cue, forced, temperature, top_p)
             onset, heard = onset + cell.ticks, cell.embedded
             x.append(cell.x)
@@ -299,6 +314,14 @@ class CRNNGAN(nn.Module):
             return parts.sum() + away.sum(), {"pitch": parts[0], "intensity": parts[1]}
         names = ("time", "pitch", "length", "intensity")
         return parts.sum() + away.sum(), dict(zip(names, parts, strict=True))
+
+
+def ahead(rhythm: Tensor) -> Tensor:
+    """What is told of events with times and lengths [b, t, 2]: those, and the time from each event
+    to the next, which is 1 where none comes, [b, t, 3]. So a note hears that a chord is on its way.
+    """
+    after = torch.where(rhythm[:, 1:, 1:] > 0, rhythm[:, 1:, :1], 1.0)
+    return torch.cat([rhythm, F.pad(after, (0, 0, 0, 1), value=1.0)], -1)
 
 
 class Critic(nn.Module):

@@ -50,6 +50,8 @@ def default(verb: str, options: Iterable[str] = (), music: Sequence[Score] = ())
         family, sizes = PIPELINES[config[name]["family"]], config[name]["model"]
         if music and not family.suits(config[name], drums):
             continue
+        if not family.needs(sizes) <= wanted:
+            continue
         if wanted <= family.takes(verb, sizes):
             return name
         fitting.append(name)

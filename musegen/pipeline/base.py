@@ -59,6 +59,11 @@ class Pipeline:
         does = f"it can {', '.join(self.verbs())}"
         return ModelError(f"{self.bundle.name} cannot {verb.rstrip('_')}, {does}{others}")
 
+    def _needs(self, verb: str) -> None:
+        """Refuse a verb that the family has and this model was not made for, in words."""
+        if verb not in self.verbs():
+            raise self.refusal(verb)
+
     def verbs(self) -> tuple[str, ...]:
         """What it can do, as on the command line."""
         return self.can(self.bundle.model.config)
@@ -128,6 +133,11 @@ class Pipeline:
     @classmethod
     def untold(cls, sizes: Mapping[str, Any]) -> set[str]:
         """Options of the family that a model of these sizes refuses."""
+        return set()
+
+    @classmethod
+    def needs(cls, sizes: Mapping[str, Any]) -> set[str]:
+        """Options without which a model of these sizes makes nothing."""
         return set()
 
     @classmethod

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from musegen import runtime
 from musegen.errors import InputError, ModelError, MusegenError, NothingGeneratedError
 from musegen.pipeline.base import Pipeline, Say
+from musegen.pipeline.rhythm import cut, repeated, rhythm_of
 from musegen.pretrained import Bundle
 from musegen.representations.chords import Chords, from_sheet
 from musegen.representations.tuples import PPQ, Tuples
@@ -44,6 +45,17 @@ class CRNNGANPipeline(Pipeline):
         """What is not its condition."""
         return {"chords", "rhythm"} - {{"beats": "chords"}.get(told := sizes["condition"], told)}
 
+    @classmethod
+    def needs(cls, sizes: Mapping[str, Any]) -> set[str]:
+        """A rhythm, where the model plays that of others."""
+        return {"rhythm"} & {sizes["condition"]}
+
+    @classmethod
+    def can(cls, config: Any) -> tuple[str, ...]:
+        """Models of rhythms make pieces of those that they are told, and nothing else."""
+        rhythm = getattr(config, "condition", "") == "rhythm"
+        return ("generate",) if rhythm else super().can(config)
+
     @property
     def condition(self) -> str:
         """What the model can be told: "none", "beats" (chords) or "rhythm"."""
@@ -63,23 +75,26 @@ class CRNNGANPipeline(Pipeline):
         quantize: int = 0,
         temperature: float = TEMPERATURE,
         top_p: float = TOP_P,
+        name: str = "rhythm",
     ) -> list[Score]:
         """New music.
 
         Args:
             n: how many.
             seed: same seed, same music.
-            seconds: length of each, 30 by default.
+            seconds: length of each, 30 by default, or that of the rhythm.
             bars: length in bars of four quarters instead.
             chords: symbols as on a lead sheet, "C Am F G", each for a bar, from the beginning again
                 when there are too few.
             rhythm: for models of rhythms: lengths of notes in quarters ("1 1/2 1/2 2", rests in
-                parentheses), or a score whose pitched notes have it.
-            tempo: quarter notes a minute.
+                parentheses), or a score whose pitched notes have it; from the beginning again when
+                it is shorter than what is asked for.
+            tempo: quarter notes a minute; 80 by default, or those of the score with the rhythm.
             quantize: put onsets and ends on so many steps a quarter; 0 leaves them free.
             temperature: of times and pitches (lengths and intensities are drawn as they come); 0
                 takes the likeliest of all.
             top_p: draw times and pitches from the likeliest that have this share.
+            name: what to call the rhythm in errors.
 
         Raises:
             InputError: chords or a rhythm that cannot be read.
@@ -87,19 +102,21 @@ class CRNNGANPipeline(Pipeline):
             MusegenError: longer than memory allows, or a length that cannot be.
             NothingGeneratedError: nothing but silence.
         """
-        tempo = tempo or TEMPO
-        told: dict[str, Any] = {}
-        given: Floats | None
+        paced = rhythm if isinstance(rhythm, Score) and not tempo else None
+        tempo = tempo or (paced.tempos[0][1] if paced else TEMPO)
+        until = self._ticks(n, seconds, bars, tempo)
+        events, given = _events(until), self._chords(chords, 0, until)
+        told: dict[str, Any] = {"chords": chords} if chords else {}
         if self.condition == "rhythm":
-            z, given, until = self._for_rhythm(n, seed, rhythm)
-            told = {"rhythm": rhythm if isinstance(rhythm, str) else "of a score"}
-        else:
-            if rhythm:
-                raise ModelError(f"{self.bundle.name} takes no rhythm; train performance_rhythm")
-            until = self._ticks(n, seconds, bars, tempo)
-            given = self._chords(chords, 0, until)
-            z = self._noise(n, seed, until)
-            told = {"chords": chords} if chords else {}
+            rows, length = rhythm_of(rhythm, name)
+            asked = seconds is not None or bars is not None
+            until = until if asked else int(rows[:, : DURATION + 1].sum(1).max())
+            given = self._rhythm(n, rows, length, until)
+            told = {"rhythm": rhythm if isinstance(rhythm, str) else name}
+            events = given.shape[1]
+        elif rhythm:
+            raise ModelError(f"{self.bundle.name} takes no rhythm; try performance-rhythm")
+        z = self._noise(n, seed, events)
         x = self._decode(z, until, given, None, temperature, top_p)
         recipe = self._recipe("generate", seed, temperature=temperature, top_p=top_p, **told)
         recipe |= {"seconds": seconds} if seconds else {}
@@ -107,9 +124,10 @@ class CRNNGANPipeline(Pipeline):
         recipe |= {"quantize": quantize} if quantize else {}
         made = []
         for i, row in enumerate(x):
-            notes = _cut(_notes(self.representation, row), until)
+            notes = cut(_notes(self.representation, row), until)
             notes = _on_grid(notes, quantize, until)
-            made.append(self._score(notes, until, tempo, recipe | {"index": i}, chords))
+            score = self._score(notes, until, tempo, recipe | {"index": i}, chords)
+            made.append(_paced(score, paced) if paced else score)
         return made
 
     def continue_(
@@ -148,7 +166,7 @@ class CRNNGANPipeline(Pipeline):
             MusegenError: longer than memory allows.
         """
         if self.condition == "rhythm":
-            raise ModelError(f"{self.bundle.name} needs a rhythm; try a model without one")
+            raise self.refusal("continue")
         whole = Tuples(1).notes(score)
         if not len(whole):
             raise InputError(name, "has no pitched notes to continue; give a piece that has some")
@@ -166,7 +184,7 @@ class CRNNGANPipeline(Pipeline):
         until = edge + self._ticks(n, seconds if seconds or bars else SECONDS / 2, bars, tempo)
         given = self._chords(chords, edge // PPQ, until)
         x = self._decode(
-            self._noise(n, seed, until - int(heard[-1, ONSET])),
+            self._noise(n, seed, _events(until - int(heard[-1, ONSET]))),
             until,
             given,
             start.repeat(n, 0),
@@ -177,7 +195,7 @@ class CRNNGANPipeline(Pipeline):
         for i, row in enumerate(x):
             # Onsets of what is added go on from the last one heard.
             notes = _notes(self.representation, row, int(heard[-1, ONSET]))
-            notes = _on_grid(_cut(notes, until), quantize, until)
+            notes = _on_grid(cut(notes, until), quantize, until)
             if not len(notes):
                 raise NothingGeneratedError(f"nothing came after {name}; try another seed")
             notes[:, ONSET] += first
@@ -215,10 +233,10 @@ class CRNNGANPipeline(Pipeline):
         if steps < 2:
             raise ValueError("an interpolation needs at least 2 steps: its two ends")
         if self.condition == "rhythm":
-            raise ModelError(f"{self.bundle.name} needs a rhythm; try a model without one")
+            raise self.refusal("interpolate")
         tempo = tempo or TEMPO
         until = self._ticks(steps, seconds, bars, tempo)
-        ends = [self._noise(1, seed, until) for seed in (a, b)]
+        ends = [self._noise(1, seed, _events(until)) for seed in (a, b)]
         bell = NormalDist()
         normal = [np.vectorize(bell.inv_cdf)(z.astype(float).clip(1e-7, 1 - 1e-7)) for z in ends]
         first, last = (one.reshape(1, -1) for one in normal)
@@ -229,7 +247,7 @@ class CRNNGANPipeline(Pipeline):
         recipe = self._recipe("interpolate", a, to=b, steps=steps, temperature=temperature)
         made = []
         for i, row in enumerate(x):
-            notes = _on_grid(_cut(_notes(self.representation, row), until), quantize, until)
+            notes = _on_grid(cut(_notes(self.representation, row), until), quantize, until)
             made.append(self._score(notes, until, tempo, recipe | {"index": i}, chords))
         return made
 
@@ -254,14 +272,11 @@ class CRNNGANPipeline(Pipeline):
             )
         return math.ceil(ticks)
 
-    def _noise(self, n: int, seed: int, ticks: int) -> Floats:
-        """Noise for as many events as fit, one generator for each piece: the i-th piece of a seed
-        is the same whatever n and length are."""
-        events = max(64, math.ceil(ticks / PPQ * DENSE))
-        rows = []
-        for i in range(n):
-            rows.append(self.model.prior(1, Draws(seed + 7919 * i), events))
-        return np.concatenate(rows)
+    def _noise(self, n: int, seed: int, events: int) -> Floats:
+        """Noise of events, one generator for each piece: the i-th piece of a seed is the same
+        whatever n and length are."""
+        draws = (Draws(seed + 7919 * i) for i in range(n))
+        return np.concatenate([self.model.prior(1, one, events) for one in draws])
 
     def _decode(
         self,
@@ -302,20 +317,19 @@ class CRNNGANPipeline(Pipeline):
         told = Chords(beats).encode(Score(chords=symbols, length=480 * beats))
         return told.astype(np.float32)[None]
 
-    def _for_rhythm(self, n: int, seed: int, rhythm: str | Score) -> tuple[Floats, Floats, int]:
-        """Noise, times and lengths [1, t, 2], and the ticks of a rhythm.
+    def _rhythm(self, n: int, rows: Notes, length: int, until: int) -> Floats:
+        """Times and lengths [1, t, 2] of a rhythm that begins again after `length` ticks.
 
         Raises:
-            InputError: there is none, or it cannot be read.
+            MusegenError: more notes than there is memory for.
         """
-        rows = _lengths(rhythm) if isinstance(rhythm, str) else Tuples(1).notes(rhythm)
-        if not len(rows):
-            raise InputError("rhythm", "has no notes; write lengths in quarters, as 1 1/2 1/2 2")
+        if n * len(rows) * -(-until // length) > EVENTS:
+            raise MusegenError(
+                f"cannot make {n} pieces of that rhythm: there is memory for {EVENTS:,} notes"
+            )
+        rows = repeated(rows, length, until)
         cells = replace(self.representation, cells=len(rows))
-        x = cells.encode_windows(rows, np.zeros(len(rows), np.int64), 1)
-        z = self.model.prior(n, Draws(seed), len(rows))
-        end = int((rows[:, ONSET] + rows[:, DURATION]).max())
-        return z, x[..., :2], end
+        return cells.encode_windows(rows, np.zeros(len(rows), np.int64), 1)[..., :2]
 
     def _score(
         self, notes: Notes, until: int, tempo: float, recipe: dict[str, Any], chords: str
@@ -338,22 +352,16 @@ def _labels(text: str) -> tuple[str, ...]:
         raise InputError("chords", str(error)) from None
 
 
-def _lengths(text: str) -> Notes:
-    """Notes one after the other from lengths in quarters, "1 1/2 (1) 2"; rests in parentheses."""
-    at, rows = 0, []
-    for word in text.replace(",", " ").split():
-        rest = word.startswith("(") and word.endswith(")")
-        over, _, under = word.strip("()").partition("/")
-        try:
-            length = round(float(over) / float(under or 1) * PPQ)
-        except (ValueError, ZeroDivisionError, OverflowError):
-            length = 0
-        if length < 1:
-            raise InputError("rhythm", f"{word!r} is no length; write quarters, as 1 1/2 (1) 2")
-        if not rest:
-            rows.append((at, length, 60, 64))
-        at += length
-    return np.array(rows, np.int64).reshape(-1, 4)
+def _events(ticks: int) -> int:
+    """As many events as there may be in so many ticks."""
+    return max(64, math.ceil(ticks / PPQ * DENSE))
+
+
+def _paced(score: Score, like: Score) -> Score:
+    """A score with the tempo and metre map of another."""
+    tempos = tuple((t * PPQ // like.ppq, qpm) for t, qpm in like.tempos)
+    metres = tuple((t * PPQ // like.ppq, *metre) for t, *metre in like.metres)
+    return replace(score, tempos=tempos, metres=metres)
 
 
 def _notes(representation: Tuples, x: NDArray[np.floating], begin: int = 0) -> Notes:
@@ -362,13 +370,6 @@ def _notes(representation: Tuples, x: NDArray[np.floating], begin: int = 0) -> N
     notes = score.tracks[0].notes.astype(np.int64)
     notes[:, ONSET] += begin
     return notes
-
-
-def _cut(notes: Notes, until: int) -> Notes:
-    """The notes that begin before a tick, none of them longer."""
-    kept = notes[notes[:, ONSET] < until].copy()
-    kept[:, DURATION] = np.minimum(kept[:, DURATION], until - kept[:, ONSET])
-    return kept
 
 
 def _on_grid(notes: Notes, steps: int, until: int) -> Notes:
@@ -388,4 +389,4 @@ def _on_grid(notes: Notes, steps: int, until: int) -> Notes:
     placed[:, ONSET], placed[:, DURATION] = onset, np.maximum(end - onset, grid)
     placed = placed[onset < until]
     _, first = np.unique(placed[:, [ONSET, PITCH]], axis=0, return_index=True)
-    return _cut(placed[np.sort(first)], until)
+    return cut(placed[np.sort(first)], until)

@@ -42,6 +42,13 @@ def _gaps(ruler: Floats) -> Floats:
     return np.minimum(np.append(gap[:1], gap), np.append(gap, gap[-1:]))
 
 
+def ahead(rhythm: Floats) -> Floats:
+    """Times and lengths [b, t, 2] with the time to the next event, see `models.crnngan.ahead`."""
+    after = np.ones_like(rhythm[..., :1])
+    after[:, :-1] = np.where(rhythm[:, 1:, 1:] > 0, rhythm[:, 1:, :1], 1)
+    return np.concatenate([rhythm, after], -1)
+
+
 class Head:
     """Draws cells from states of the LSTMs (`models.crnngan_events.EventHead`)."""
 
@@ -185,8 +192,7 @@ class CRNNGAN:
 
     def __init__(self, config: CRNNGANConfig, weights: Weights) -> None:
         self.config = c = config
-        cues = {"none": 0, "beats": c.cues, "rhythm": 2}[c.condition]
-        self.head = Head(c, cues, weights) if c.head == "events" else None
+        self.head = Head(c, c.told, weights) if c.head == "events" else None
         if self.head is None:
             self.enter = weights.linear("enter", 2 * c.numbers, c.hidden)
             self.leave = weights.linear("head", c.hidden, c.numbers)
@@ -232,12 +238,13 @@ class CRNNGAN:
             heard, onset = embedded[:, -1], onsets[:, -1]
         if c.condition == "beats" and given is None:
             given = np.zeros((n, 1, c.cues), np.float32)
+        rhythm = ahead(given) if c.condition == "rhythm" and given is not None else None
         x, stack = [], Stack(self.layers, state)
         for i in range(1, z.shape[1]):
             h = stack.step(heard)
             cue, forced = given, {}
-            if c.condition == "rhythm" and given is not None:
-                cue, forced = given[:, i - 1], {0: given[:, i - 1, 0], 2: given[:, i - 1, 1]}
+            if rhythm is not None:
+                cue, forced = rhythm[:, i - 1], {0: rhythm[:, i - 1, 0], 2: rhythm[:, i - 1, 1]}
             cell, heard, onset = self.head.draw(h, z[:, i], onset, cue, forced, temperature, top_p)
             x.append(cell)
             if onset.min() >= until:

@@ -96,7 +96,7 @@ OPTIONS = {
     "fit": Option("text", "loop or pad: what to do with the shorter piece"),
     "pace": Option("text", "even or linear: the steps of an interpolation"),
     "chords": Option("text", "chords to play over, as C Am F G", high=10_000),
-    "rhythm": Option("text", "lengths of notes in beats, as 1 1 0.5 0.5 1", high=10_000),
+    "rhythm": Option("text", "lengths of notes in beats, as 1 1/2 1/2 (1) 2", high=10_000),
     "quantize": Option("integer", "notes to a grid of so many a beat", 0, 96),
     "top_p": Option("number", "draw from the likeliest of this much mass", 0, 1),
     "sampler": Option("text", "of a diffusion: ddim, ddpm, dpm++2m or heun"),
