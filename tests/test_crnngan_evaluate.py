@@ -15,7 +15,7 @@ from test_crnngan_pipeline import FOLDER, pipeline
 from musegen import evaluate as evaluation
 from musegen import plot, pretrained, runs
 from musegen.dataset import load
-from musegen.errors import InputError, ModelError
+from musegen.errors import InputError
 from musegen.evaluate import crnngan as report
 from musegen.evaluate import curves, measure
 from musegen.evaluate.crnngan import (
@@ -74,6 +74,10 @@ def test_shuffled_pieces_have_the_numbers_of_the_others() -> None:
         assert sorted(got) == sorted(want)
         assert not np.array_equal(got, want)
     assert all((np.diff(p[:, 0]) >= 0).all() for p in made)
+    kept = shuffle(pieces, np.random.default_rng(0), rhythm=True)
+    assert all(np.array_equal(a[:, :2], b[:, :2]) for a, b in zip(kept, pieces, strict=True))
+    assert sorted(densities(kept)["pitch"]) == sorted(densities(pieces)["pitch"])
+    assert not np.array_equal(densities(kept)["pitch"], densities(pieces)["pitch"])
 
 
 def test_densities_of_two_notes() -> None:
@@ -150,12 +154,28 @@ def test_nats_are_those_of_all_events_at_once(monkeypatch: pytest.MonkeyPatch) -
     assert nats(numbers, held, 5) == {}
 
 
-def test_models_of_rhythms_have_no_report() -> None:
+def test_models_of_rhythms_are_given_those_of_held_out_windows() -> None:
     pipeline("rhythm")
     bundle = pretrained.load(FOLDER / "performed-rhythm")
-    held = load(folder(), "test", Tuples(12, bars=2))
-    with pytest.raises(ModelError, match="no report"):
-        measure(bundle, held, None)
+    held, training = (load(folder(), part, Tuples(12, bars=2)) for part in ("test", "train"))
+    found = measure(bundle, held, training, n=20, seed=1)
+    rows = found.numbers["overlap"]
+    assert list(rows) == ["real", "model", "shuffle"]
+    assert list(rows["model"]) == [
+        *("interval", "pitch", "intensity", "polyphony", "scale consistency")
+    ]
+    assert rows["shuffle"]["pitch"] == rows["shuffle"]["polyphony"] == pytest.approx(1)
+    assert rows["model"]["polyphony"] == pytest.approx(1)
+    assert rows["model"]["pitch"] < 1
+    (costs,) = found.numbers["nats"].values()
+    assert list(costs) == ["event", "pitch", "intensity"]
+    assert found.lines[-1].startswith("nats of held-out music, told rhythms: event")
+    assert found.pictures["densities.png"].startswith(b"\x89PNG")
+    index = np.arange(len(held))
+    given = held.encode(index)[..., :2]
+    made = drawn(bundle.model, Tuples(12, bars=2), len(held), 0, given=given)
+    for piece, i in zip(made, index, strict=True):
+        assert sorted(piece[:, :2].tolist()) == sorted(held.window(i)[:12, :2].tolist())
     assert watched(bundle.model, bundle.representation) == {}
 
 

@@ -2,7 +2,8 @@
 
 Sets are compared as windows: as many bars as the model's representation has, of which the first
 `cells` notes count. Real against real (training songs) is as near as music comes to other music;
-"shuffle" has every number of a held-out cell from a random other one.
+"shuffle" has every number of a held-out cell from a random other one. A model of rhythms is given
+those of the held-out windows, and "shuffle" keeps them, so that times and lengths are left out.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from musegen import plot
 from musegen.dataset import Windows
-from musegen.errors import InputError, ModelError
+from musegen.errors import InputError
 from musegen.evaluate.report import Report
 from musegen.metrics import Values, overlapping_area, tone_statistics
 from musegen.pipeline.crnngan import TEMPERATURE, TOP_P
@@ -35,6 +36,12 @@ EDGES: dict[str, Values] = {
     "interval": np.arange(-36.5, 37),
     "pitch": np.arange(20.5, 109),
     "intensity": np.arange(0, 129, 4.0),
+}
+# Of models of rhythms: what they make, and two statistics of each piece.
+MADE = {name: EDGES[name] for name in ("interval", "pitch", "intensity")}
+EACH: dict[str, Values] = {
+    "polyphony": np.linspace(0, 1, 21),
+    "scale consistency": np.linspace(0.5, 1, 21),
 }
 BATCH = 250  # sequences at once
 WATCHED = 64  # pieces that are made at each checkpoint of a run
@@ -82,6 +89,13 @@ def densities(pieces: Sequence[Notes]) -> dict[str, Values]:
     return {k: np.concatenate([np.zeros(0), *map(f, made)]) for k, f in table.items()}
 
 
+def made_to_rhythms(pieces: Sequence[Notes]) -> dict[str, Values]:
+    """All values of the features of `MADE` and `EACH` in a set of pieces."""
+    found, rows = densities(pieces), [tone_statistics(p) for p in pieces if len(p)]
+    each = {name: np.array([row[name] for row in rows]) for name in EACH}
+    return {name: found[name] for name in MADE} | each
+
+
 def patterns(pieces: Sequence[Notes]) -> NDArray[np.uint64]:
     """A hash of each run of 8 notes: intervals, and times between them in sixteenths."""
     mixed = [np.zeros(0, np.uint64)]
@@ -112,14 +126,22 @@ def drawn(
     seed: int,
     temperature: float = TEMPERATURE,
     top_p: float = TOP_P,
+    given: NDArray[np.float32] | None = None,
 ) -> list[Notes]:
-    """`n` windows of a model, their notes in ticks; those that end early are cut as real ones."""
+    """`n` windows of a model, their notes in ticks; those that end early are cut as real ones.
+
+    A model of rhythms plays those `given`, times and lengths [n, cells, 2], zeros after the last.
+    """
     generator = torch.Generator().manual_seed(seed)
     until = tuples.bars * BAR
     found: list[Notes] = []
     for i in range(0, n, BATCH):
         z = model.prior(min(BATCH, n - i), generator, tuples.cells)
-        x = model.decode(z, temperature=temperature, top_p=top_p, until=float(until)).cpu().numpy()
+        rhythm = None if given is None else torch.from_numpy(given[i : i + BATCH])
+        options = {"until": float(until)} if rhythm is None else {"given": rhythm}
+        x = model.decode(z, temperature=temperature, top_p=top_p, **options).cpu().numpy()
+        if rhythm is not None:
+            x = x * (rhythm[..., 1:].numpy() > 0)  # no tones where there is no rhythm
         scores = [replace(tuples, cells=x.shape[1]).decode(row) for row in x]
         found += [_window(s.tracks[0].notes.astype(np.int64), until) for s in scores]
     return found
@@ -131,11 +153,13 @@ def _window(notes: Notes, until: int) -> Notes:
     return kept
 
 
-def shuffle(pieces: Sequence[Notes], rng: np.random.Generator) -> list[Notes]:
-    """Pieces of as many notes, each of whose numbers is that of a random note of any piece."""
+def shuffle(pieces: Sequence[Notes], rng: np.random.Generator, rhythm: bool = False) -> list[Notes]:
+    """Pieces of as many notes, each of whose numbers is that of a random note of any piece; with
+    `rhythm` times and lengths stay."""
     since = [np.diff(p[:, ONSET], prepend=0) for p in pieces]
     pool = np.column_stack([np.concatenate(since), np.concatenate(pieces)[:, 1:4]])
-    pool = rng.permuted(pool, axis=0)
+    first = PITCH if rhythm else 0
+    pool[:, first:] = rng.permuted(pool[:, first:], axis=0)
     ends = np.cumsum([len(p) for p in pieces])[:-1]
     parts = np.split(pool, ends)
     return [np.column_stack([np.cumsum(p[:, 0]), p[:, 1:]]) for p in parts]
@@ -150,23 +174,28 @@ def statistics(pieces: Sequence[Notes], *, paper: bool = False) -> dict[str, flo
 @torch.no_grad()
 def nats(model: Any, held_out: Windows, n: int) -> dict[str, dict[str, float]]:
     """What an event of held-out music and each number of it cost the network, in nats: "untold",
-    and "told chords" where it can be; nothing for networks that have no likelihood.
+    and "told chords" where it can be, or "told rhythms"; nothing for networks without likelihood.
     """
     if model.config.head != "events":
         return {}
-    chords = model.config.condition == "beats" and held_out.chords is not None
+    names = ["untold"]
+    if model.config.condition == "rhythm":
+        names = ["told rhythms"]
+    elif model.config.condition == "beats" and held_out.chords is not None:
+        names.append("told chords")
     found: dict[str, dict[str, float]] = {}
-    for name in ("untold", "told chords")[: 1 + chords]:
-        total, events = dict.fromkeys(("event", "time", "pitch", "length", "intensity"), 0.0), 0.0
+    for name in names:
+        total: dict[str, float] = {}
+        events = 0.0
         for index in held_out.parts(BATCH, n):
             x = torch.from_numpy(held_out.encode(index)).float()
-            told = held_out.chord_symbols(index) if name != "untold" else None
+            told = held_out.chord_symbols(index) if name == "told chords" else None
             given = None if told is None else torch.from_numpy(told).float()
             loss, parts = model.likelihood(x, torch.zeros(0), given)
             count = float((x != 0).any(-1).sum())
             events += count
             for key, value in {"event": loss, **parts}.items():
-                total[key] += float(value) * count
+                total[key] = total.get(key, 0.0) + float(value) * count
         found[name] = {key: value / events for key, value in total.items()}
     return found
 
@@ -215,10 +244,7 @@ def evaluate(
 
     Raises:
         InputError: no windows, or not of the model's kind.
-        ModelError: a model of rhythms, which makes nothing unless it is told one.
     """
-    if bundle.model.config.condition == "rhythm":
-        raise ModelError(f"{bundle.name} plays rhythms of others, of which there is no report")
     tuples = bundle.representation
     if not isinstance(held_out.representation, Tuples):
         raise InputError("data", "holds no performances; prepare it with --kind performance")
@@ -229,16 +255,25 @@ def evaluate(
     if training is not None:
         sets["real"] = windows_of(training, tuples, n)
     report(f"drawing {n} sequences")
-    sets["model"] = drawn(bundle.model, tuples, n, seed, temperature, top_p)
+    rhythm, given = bundle.model.config.condition == "rhythm", None
+    if rhythm:
+        (index,) = held_out.parts(n, n)
+        given = held_out.encode(index)[..., :2]
+        n = len(index)
+    sets["model"] = drawn(bundle.model, tuples, n, seed, temperature, top_p, given)
     for name, other in (others or {}).items():
         report(f"drawing {n} sequences of {name}")
         sets[name] = drawn(other.model, other.representation, n, seed)
-    sets["shuffle"] = shuffle(real, np.random.default_rng(seed))
+    sets["shuffle"] = shuffle(real, np.random.default_rng(seed), rhythm)
     report("counting")
-    values = {name: densities(pieces) for name, pieces in sets.items()}
+    values = {
+        name: made_to_rhythms(pieces) if rhythm else densities(pieces)
+        for name, pieces in sets.items()
+    }
+    shown = MADE | EACH if rhythm else EDGES
     overlap = {
         name: {
-            k: overlapping_area(v[k], values["held-out"][k], edges) for k, edges in EDGES.items()
+            k: overlapping_area(v[k], values["held-out"][k], edges) for k, edges in shown.items()
         }
         for name, v in values.items()
         if name != "held-out"
@@ -290,9 +325,9 @@ def table(result: Evaluation) -> list[str]:
     for name, told in PAPER.items():
         lines.append(f"  {name:16}" + "".join(f"{v:20.3f}" for v in told))
     lines.append("overlapping area with held-out music")
-    lines.append(f"  {'set':16}" + "".join(f"{name:>14}" for name in EDGES))
+    lines.append(f"  {'set':16}" + "".join(f"{k:>19}" for k in result.overlap["shuffle"]))
     for name, row in result.overlap.items():
-        lines.append(f"  {name:16}" + "".join(f"{v:14.3f}" for v in row.values()))
+        lines.append(f"  {name:16}" + "".join(f"{v:19.3f}" for v in row.values()))
     if result.copies:
         shares = ", ".join(f"{name} {share:.4f}" for name, share in result.copies.items())
         lines.append(f"patterns of {PATTERN} notes, in any key, of training songs: {shares}")
@@ -312,9 +347,10 @@ def measure(bundle: Bundle, held_out: Windows, training: Windows | None, **optio
         "copies": result.copies,
         "nats": result.nats,
     }
-    titles = {name: f"{name}  {result.overlap['model'][name]:.2f}" for name in EDGES}
+    titles = {name: f"{name}  {value:.2f}" for name, value in result.overlap["model"].items()}
+    edges = {name: (EDGES | EACH)[name] for name in titles}
     shown = {k: result.values[k] for k in ("model", "held-out", "shuffle")}
-    pictures = {"densities.png": plot.densities(shown, EDGES, titles)}
+    pictures = {"densities.png": plot.densities(shown, edges, titles)}
     held = {"variety": variety(windows_of(held_out, bundle.representation, WATCHED)), "sounding": 1}
     levels = {**result.statistics["held-out"], **held}
     return Report(table(result), numbers, scores(result), pictures, levels=levels)

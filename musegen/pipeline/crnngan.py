@@ -165,8 +165,7 @@ class CRNNGANPipeline(Pipeline):
             ModelError: a model of rhythms.
             MusegenError: longer than memory allows.
         """
-        if self.condition == "rhythm":
-            raise self.refusal("continue")
+        self._needs("continue")
         whole = Tuples(1).notes(score)
         if not len(whole):
             raise InputError(name, "has no pitched notes to continue; give a piece that has some")
@@ -232,8 +231,7 @@ class CRNNGANPipeline(Pipeline):
         """
         if steps < 2:
             raise ValueError("an interpolation needs at least 2 steps: its two ends")
-        if self.condition == "rhythm":
-            raise self.refusal("interpolate")
+        self._needs("interpolate")
         tempo = tempo or TEMPO
         until = self._ticks(steps, seconds, bars, tempo)
         ends = [self._noise(1, seed, _events(until)) for seed in (a, b)]
