@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from musegen.errors import InputError
+from musegen.melody import home
 from musegen.prepare import VERSION, tables
 from musegen.prepare.windows import Settings
 from musegen.representations.drums import Drums
@@ -58,6 +59,7 @@ class Windows:
         steps_per_quarter: of the notes; may be others than the representation's.
         drums: index of the track that is not transposed, -1 for none.
         chords: the chord symbols in bits, uint8 [n, beats, 5], where they were kept.
+        song: which song each window is of, int64 [n]; None where that is not known.
     """
 
     notes: NDArray[np.int16]
@@ -69,6 +71,7 @@ class Windows:
     steps_per_quarter: int = 4
     drums: int = -1
     chords: NDArray[np.uint8] | None = None
+    song: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         """Number of windows."""
@@ -81,6 +84,39 @@ class Windows:
     def of_style(self, name: str) -> NDArray[np.int64]:
         """Indices of the windows of one style."""
         return np.flatnonzero(self.style == self.styles.index(name))
+
+    @cached_property
+    def home(self) -> NDArray[np.int64]:
+        """Semitones, -6 to 5, that would move each window's song into C major or A minor, [n]."""
+        song = np.arange(len(self)) if self.song is None else self.song
+        notes, owner = self._rows(np.arange(len(self)))
+        if notes.shape[1] > TRACK:
+            pitched = notes[:, TRACK] != self.drums
+            notes, owner = notes[pitched], owner[pitched]
+        count = int(song.max(initial=-1)) + 1
+        place = 12 * song[owner] + notes[:, PITCH] % 12
+        weights = np.bincount(place, notes[:, DURATION], 12 * count).reshape(count, 12)
+        found: NDArray[np.int64] = home(weights)[song]
+        return found
+
+    @cached_property
+    def full(self) -> NDArray[np.bool_]:
+        """In which windows every track plays that plays in any, bool [n]."""
+        notes, owner = self._rows(np.arange(len(self)))
+        track = notes[:, TRACK] if notes.shape[1] > TRACK else np.zeros(len(notes), np.int64)
+        plays = np.zeros((len(self), int(track.max(initial=0)) + 1), np.bool_)
+        plays[owner, track] = True
+        full: NDArray[np.bool_] = plays.all(1)
+        return full
+
+    def keys(
+        self, index: NDArray[np.integer], move: NDArray[np.integer] | int = 0
+    ) -> NDArray[np.int64]:
+        """The keys of the windows at `index`, moved by `move` semitones: -6 to 5 semitones above C
+        major or A minor, [len(index)].
+        """
+        keys: NDArray[np.int64] = (move - self.home[index] + 6) % 12 - 6
+        return keys
 
     def encode(self, index: NDArray[np.integer]) -> NDArray[Any]:
         """What the representation makes of the windows at `index`, [len(index), ...]."""
@@ -265,6 +301,7 @@ def load(folder: str | Path, part: str, representation: Windowed | None = None) 
             manifest["steps_per_quarter"],
             manifest["drums"],
             chords,
+            np.asarray(songs, np.int64),
         )
     except (OSError, EOFError, ValueError, LookupError, TypeError) as error:
         raise InputError(

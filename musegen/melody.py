@@ -181,6 +181,20 @@ def parse_key(text: str) -> tuple[int, bool]:
     return tonic % 12, minor
 
 
+def home(weights: NDArray[np.number]) -> NDArray[np.int64]:
+    """Semitones, -6 to 5, that move music whose pitch classes weigh so much [..., 12] into C major
+    or A minor: whichever correlates best with Krumhansl and Kessler's profiles (the algorithm of
+    Krumhansl and Schmuckler).
+    """
+    # Keys with the same scale side by side: moving one home moves the other there too.
+    profiles = np.array([_PROFILES[False], np.roll(_PROFILES[True], -3)])
+    profiles = profiles - profiles.mean(1, keepdims=True)
+    profiles /= np.linalg.norm(profiles, axis=1, keepdims=True)
+    moved = np.stack([np.roll(weights, s, axis=-1) for s in range(-6, 6)], axis=-2)
+    fits: NDArray[np.int64] = (moved @ profiles.T).max(-1).argmax(-1) - 6
+    return fits
+
+
 def into_key(score: Score, key: str) -> Score:
     """The score transposed by -6 to 5 semitones to where its pitch classes fit the key best."""
     tonic, minor = parse_key(key)

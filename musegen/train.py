@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -143,7 +144,8 @@ def train(
             held_out: dict[str, float] = {}
             if step % every == 0 or step == training.steps:
                 mean.copy_rest()
-                held_out = validate(objective, average, valid_data, seed, device, training.chords)
+                told = (training.chords, training.keys)
+                held_out = validate(objective, average, valid_data, seed, device, *told)
                 better = held_out["loss"] < state["best"]
                 state["stale"] = 0 if better else state["stale"] + 1
                 if better:
@@ -173,8 +175,10 @@ def take(data: Windows, training: Training, seed: int, step: int, device: str) -
     mine = slice(distributed.rank(), None, distributed.world())
     x, style, shift = (torch.from_numpy(a[mine]).to(device) for a in arrays)
     given = None
+    index, _ = data.draw(step, len(arrays[0]), *how)
+    if training.keys:
+        shift = torch.from_numpy(data.keys(index, arrays[2])[mine]).to(device)
     if training.chords:
-        index, _ = data.draw(step, len(arrays[0]), *how)
         given = torch.from_numpy(data.chord_symbols(index, arrays[2])[mine]).to(device)
     return Batch(x, style, shift, given)
 
@@ -244,19 +248,20 @@ def validate(
     seed: int,
     device: str,
     chords: bool = False,
+    keys: bool = False,
     limit: int = 1024,
 ) -> dict[str, float]:
     """Held-out figures of up to `limit` windows, always with the same noise, told their chords
-    where the training is.
+    and keys where the training is.
     """
     model.eval()
     total: dict[str, float] = {}
     n = 0
     for i, index in enumerate(data.parts(256, limit)):
         x, style = (torch.from_numpy(a).to(device) for a in (data.encode(index), data.style[index]))
-        still = torch.zeros(len(x), dtype=torch.long, device=device)
+        still = data.keys(index) if keys else np.zeros(len(x), np.int64)
         given = torch.from_numpy(data.chord_symbols(index)).to(device) if chords else None
-        batch = Batch(x, style, still, given)
+        batch = Batch(x, style, torch.from_numpy(still).to(device), given)
         figures = objective.held_out(model, batch, noise(seed, -1 - i))
         for key, value in figures.items():
             total[key] = total.get(key, 0.0) + float(value) * len(x)

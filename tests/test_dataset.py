@@ -27,7 +27,7 @@ from musegen.representations.groove import Groove
 from musegen.representations.pianoroll import Pianoroll
 from musegen.representations.tracks import TRACK, TRACKSETS
 from musegen.representations.trio import TRIO, Trio
-from musegen.score import Score, Track
+from musegen.score import PITCH, Score, Track
 
 
 @pytest.fixture(scope="module")
@@ -194,6 +194,32 @@ def test_each_kind_has_a_representation_by_itself(kinds: Path) -> None:
     found = {kind: dataset.load(kinds / kind, "train").representation for kind in GRIDS}
     expected = {"drums": Drums(2), "groove": Groove(2), "trio": Trio(2)}
     assert found == expected | {"band": Pianoroll("lpd5", bars=2)}
+
+
+def test_keys_are_those_of_songs_moved(train: Windows, kinds: Path) -> None:
+    """Windows of a song have its key; moving music moves its key, around the circle of 12."""
+    assert train.song is not None
+    for one in np.unique(train.song):
+        assert len(np.unique(train.home[train.song == one])) == 1
+    for trio in (replace(train, song=None), dataset.load(kinds / "trio", "train")):
+        some = np.arange(min(20, len(trio)))
+        keys, notes = trio.keys(some), np.array(trio.notes)
+        moved = np.arange(len(some)) % 13 - 6
+        expected = (keys + moved + 6) % 12 - 6
+        assert np.array_equal(trio.keys(some, moved), expected)
+        pitched = slice(None) if notes.shape[1] == 4 else notes[:, TRACK] != trio.drums
+        notes[pitched, PITCH] += 3
+        later = replace(trio, notes=notes)
+        assert np.array_equal(later.keys(some), (keys + 3 + 6) % 12 - 6)
+
+
+def test_full_windows_have_every_track(kinds: Path) -> None:
+    trio = dataset.load(kinds / "trio", "train")
+    tracks = [set(trio.window(i)[:, TRACK].tolist()) for i in range(len(trio))]
+    assert trio.full.tolist() == [t == {0, 1, 2} for t in tracks]
+    notes = np.array(trio.notes)
+    notes[trio.offsets[0] : trio.offsets[1], TRACK] = 0
+    assert replace(trio, notes=notes).full.tolist() == [False, *trio.full[1:]]
 
 
 @pytest.mark.parametrize("representation", [Melody(3), *(rs[0] for rs in WANTED.values())])

@@ -236,6 +236,29 @@ def test_voices_are_written_apart_and_encoded_together() -> None:
 
 
 @torch.no_grad()
+def test_a_voice_that_heeds_hears_those_before_it_up_to_its_step() -> None:
+    torch.manual_seed(0)
+    model = MusicVAE(MusicVAEConfig(**VOICES, heed=True)).eval()
+    for p in model.parameters():
+        torch.nn.init.normal_(p, std=0.4)
+    x, z = trio(), latents()
+    first, second = model(z, x)
+    other = x.clone()
+    other[:, 0, STEPS + 2] = (other[:, 0, STEPS + 2] + 1) % VOCAB
+    changed = (model(z, other)[1] != second).any(-1).any(0)
+    assert changed.nonzero().flatten().tolist() == list(range(STEPS + 2, 2 * STEPS))
+    other = x.clone()
+    other[:, 1] = (other[:, 1] + 1) % 7
+    assert torch.equal(model(z, other)[0], first)
+    drawn = model.decode(z, generator(), temperature=0)
+    for voice, logits in enumerate(model(z, drawn)):
+        assert torch.equal(logits.argmax(-1), drawn[:, voice])
+    scheduled = model.scheduled(model.conduct(z), x, 0.0, generator())
+    for one, two in zip(scheduled, model(z, x), strict=True):
+        torch.testing.assert_close(one, two)
+
+
+@torch.no_grad()
 def test_a_trio_improvises_in_all_voices() -> None:
     model = alone(vocab=(VOCAB, 7))
     x = model.improvise(torch.tensor([0, 1]), generator(), temperature=0)

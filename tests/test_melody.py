@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from strategies import normal_scores, one_track
 
 from musegen import midi
-from musegen.melody import Excerpt, into_key, melody_line, parse_key
+from musegen.melody import Excerpt, home, into_key, melody_line, parse_key
 from musegen.representations.events import Melody
 from musegen.score import PITCH, Score, Track
 from musegen.segment import bar_runs
@@ -195,6 +195,14 @@ def test_a_minor_scale_moves_into_a_minor_key(key: str, sharps: int) -> None:
     moved = into_key(one_track(quarters(*minor)), key)
     assert moved.tracks[0].notes[0, PITCH] % 12 == parse_key(key)[0]
     assert moved.keys == ((0, sharps, True),)
+
+
+@pytest.mark.parametrize("by", range(-6, 6))
+@pytest.mark.parametrize("scale", [SCALE, [57, 59, 60, 62, 64, 65, 67, 69, 64, 60, 57]])
+def test_home_is_where_there_are_no_black_keys(scale: list[int], by: int) -> None:
+    weights = np.bincount((np.array(scale) - by) % 12, minlength=12)
+    assert home(weights) == by
+    assert home(np.stack([weights, np.roll(weights, 1)])).tolist() == [by, (by + 5) % 12 - 6]
 
 
 def test_silence_and_drums_stay() -> None:

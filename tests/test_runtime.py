@@ -32,6 +32,7 @@ FAMILIES = {
 }
 VAES = [name for name, family in FAMILIES.items() if family == "musicvae"]
 GROOVES = [name for name, family in FAMILIES.items() if family == "groovae"]
+RHYTHM = "performance-rhythm"
 EVENTS = [name for name, family in FAMILIES.items() if family == "crnngan"]
 
 
@@ -111,7 +112,14 @@ def test_shipped_events_are_the_numbers_of_torch(name: str) -> None:
     generator, draws = chance(2)
     z = theirs.prior(2, generator, 40)
     assert np.array_equal(ours.prior(2, draws, 40), z)
-    chords = np.random.RandomState(0).rand(2, 12, theirs.config.cues) > 0.7
+    rng = np.random.RandomState(0)
+    if theirs.config.condition == "rhythm":
+        ticks = np.stack([rng.choice([0, 96, 384], (2, 40)), rng.choice([90, 400], (2, 40))], -1)
+        rhythm = torch.from_numpy(np.log2(1 + ticks) / 16).float()
+        made = same_cells(theirs, ours, z, given=rhythm, temperature=0.9, top_p=0.9)
+        np.testing.assert_allclose(made[..., :2], rhythm, **CLOSE)
+        return
+    chords = rng.rand(2, 12, theirs.config.cues) > 0.7
     told = {"given": torch.from_numpy(chords.astype(np.float32)), "top_p": 0.9}
     first = same_cells(theirs, ours, z, temperature=0.9, **told)
     same_cells(theirs, ours, z[:, :20], start=torch.from_numpy(first[:, :9]))
@@ -162,6 +170,16 @@ def same_cells(theirs: CRNNGAN, ours: Any, z: torch.Tensor, **options: Any) -> n
             "encode_segments": True,
             "recall": 2,
             "readout": "last",
+        },
+        {"vocab": (30, 20, 40), "embedding": 0, "heed": True},
+        {
+            "steps": 64,
+            "vocab": (30, 20, 40),
+            "segments": 4,
+            "conductor": (32,),
+            "encode_segments": True,
+            "recall": 2,
+            "heed": True,
         },
         {"unconditional": False, "latent": 20},
         {"steps": 64, "encode_segments": True, "heard": 4},
@@ -273,7 +291,10 @@ def test_recurrent_models_make_music_without_torch(tmp_path: Path) -> None:
     verbs = [
         f"run({['generate', '--seed', '1', '-q', '--model', name, '-o', str(tmp_path / name)]})"
         for name in (*VAES, *EVENTS)
+        if name != RHYTHM
     ]
+    rhythm = [*("generate", "--rhythm", str(tune), "-q", "--seed", "1"), "-o", f"{tmp_path / 'r'}"]
+    verbs.append(f"run({rhythm})")
     for verb in ("interpolate", "vary", "reconstruct"):
         files = [str(tune)] * (2 if verb == "interpolate" else 1)
         verbs.append(f"run({[verb, *files, '--seed', '1', '-q', '-o', str(tmp_path / verb)]})")

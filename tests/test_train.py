@@ -95,6 +95,18 @@ def test_the_loss_of_one_batch_falls() -> None:
     assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:5])
 
 
+def test_a_network_may_be_told_keys_for_moves() -> None:
+    """A window's key is its song's, as far up as it was moved."""
+    data, training = tiny.windows("train"), replace(tiny.PRESET.training, transpose=6)
+    moved = loop.take(data, training, 0, 3, "cpu")
+    keyed = loop.take(data, replace(training, keys=True), 0, 3, "cpu")
+    assert torch.equal(moved.x, keyed.x)
+    index, _ = data.draw(3, len(moved.x), 0, 6)
+    at_rest = -torch.from_numpy(data.home[index])
+    assert torch.equal(keyed.shift, (moved.shift + at_rest + 6) % 12 - 6)
+    assert not torch.equal(keyed.shift, moved.shift)
+
+
 def test_a_run_is_a_folder_that_tells_what_it_did(whole: Path) -> None:
     assert {p.name for p in whole.iterdir()} == {"config.json", "log.jsonl", "checkpoint.pt"}
     config = json.loads((whole / "config.json").read_text())

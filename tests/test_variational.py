@@ -191,14 +191,12 @@ def test_drums_are_mixed_by_class_and_turned_by_beats() -> None:
     assert torch.equal(mixed_once(x, (512,), 0.0), x)
 
 
-def test_voices_of_a_trio_come_from_other_windows() -> None:
-    x = torch.stack([torch.full((3, 16), i) for i in range(8)])
-    x[:, 2] = 0
+def test_of_a_trio_the_drums_alone_are_mixed() -> None:
+    x = torch.randint(90, (8, 3, 16), generator=generator(3))
     made = mixed_once(x, (90, 90, 512))
-    assert torch.equal(made[:, 0], x[:, 0])
-    assert {int(v) for v in made[:, 1].flatten()} <= set(range(8))
-    assert not torch.equal(made[2:, 1], x[2:, 1])
+    assert torch.equal(made[:, :2], x[:, :2])
     assert torch.equal(made[:2], x[:2])
+    assert not torch.equal(made[2:, 2], x[2:, 2])
 
 
 def test_cross_entropy_sums_over_voices_and_steps() -> None:

@@ -20,6 +20,9 @@ Deviations, each behind a field of the config:
   its parts are others than the decoder's, so that a flat decoder can have the same encoder.
 * `embedding`: symbols pass a learned table instead of a one-hot vector: the same function class,
   a smaller product per step.
+* `heed`: each voice but the first is given the symbols of those before it at each step, so that
+  bass and drums fit a melody that z leaves open (as where the decoder is a language model); in the
+  paper voices are independent given z.
 * `control`: what is given for each step, such as chords, is put beside the inputs of encoder and
   decoder, as in the reference code's chord-conditioned melodies.
 * `unconditional`: one learned point of the latent for each style at which the decoder is trained
@@ -59,8 +62,8 @@ class MusicVAE(nn.Module):
         self.config = c = config
         by_step, steps = c.readout == "steps", c.steps // c.segments
         self.voices = nn.ModuleList(
-            Voice(v, steps, c.told, c.decoder, c.embedding, c.view if by_step else 0, c.control)
-            for v in c.vocab
+            Voice(v, steps, c.told, c.decoder, c.embedding, c.view if by_step else 0, beside)
+            for v, beside in zip(c.vocab, c.beside, strict=True)
         )
         width = sum(c.embedding or v for v in c.vocab) + c.control
         self.encoder = nn.LSTM(
@@ -230,11 +233,20 @@ class MusicVAE(nn.Module):
         beside = self._given(given, len(x))
         x, b, u = self._cut(x, self.config.segments), len(x), self.config.segments
         hidden = [None] * len(self.voices) if hide is None else self._lines(self._cut(hide, u))
-        logits = []
+        logits, heard = [], list[Tensor]()
         for (voice, line), covered in zip(self._lines(x), hidden, strict=True):
-            out = voice(told, line, None if covered is None else covered[1], beside)
+            given = self._heard(heard, beside)
+            out = voice(told, line, None if covered is None else covered[1], given)
             logits.append(out.reshape(b, -1, out.shape[-1]))
+            heard.append(voice.table(line))
         return logits
+
+    def _heard(self, before: list[Tensor], beside: Tensor | None) -> Tensor | None:
+        """What a voice is given: with `heed` vectors of the voices before it [n, t, d], and what
+        all are given.
+        """
+        given = [*(before if self.config.heed else []), *([] if beside is None else [beside])]
+        return torch.cat(given, dim=-1) if given else None
 
     def scheduled(
         self,
@@ -245,12 +257,13 @@ class MusicVAE(nn.Module):
         given: Tensor | None = None,
     ) -> list[Tensor]:
         """Logits of scheduled sampling, see `Voice.scheduled`."""
-        beside = self._given(given, len(x))
-        out = [
-            voice.scheduled(told, line, chance, generator, beside)
-            for voice, line in self._lines(self._cut(x, self.config.segments))
-        ]
-        return [logits.reshape(len(x), -1, logits.shape[-1]) for logits in out]
+        beside, logits, heard = self._given(given, len(x)), [], list[Tensor]()
+        for voice, line in self._lines(self._cut(x, self.config.segments)):
+            own = self._heard(heard, beside)
+            out = voice.scheduled(told, line, chance, generator, own)
+            logits.append(out.reshape(len(x), -1, out.shape[-1]))
+            heard.append(voice.table(line))
+        return logits
 
     @torch.no_grad()
     def decode(
@@ -274,11 +287,12 @@ class MusicVAE(nn.Module):
         beside: Tensor | None = None,
     ) -> Tensor:
         """Symbols [n, (k,) t] of segments that are told [n, d] and given [n, t, c]."""
-        lines = [
-            voice.write(told, generator, temperature, top_p, beside)
-            for voice in self.voices
-            if isinstance(voice, Voice)
-        ]
+        lines, heard = list[Tensor](), list[Tensor]()
+        for voice in self.voices:
+            assert isinstance(voice, Voice)
+            own = self._heard(heard, beside)
+            lines.append(voice.write(told, generator, temperature, top_p, own))
+            heard.append(voice.table(lines[-1]))
         return torch.stack(lines, dim=1) if len(lines) > 1 else lines[0]
 
     def point(self, style: Tensor, shift: Tensor | None = None) -> Tensor:

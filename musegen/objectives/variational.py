@@ -49,22 +49,19 @@ def likeliest(logits: list[Tensor], x: Tensor) -> Tensor:
 def mixed(
     x: Tensor, vocab: tuple[int, ...], share: float, kept: float, generator: torch.Generator
 ) -> Tensor:
-    """Symbols [b, (k,) t] of which a share is mixed, see `ELBO.mix`; the first `kept` of the batch
-    stay. Drums are voices of 512 symbols, a bit for each class.
+    """Symbols [b, (k,) t], the drums of a share of which are mixed, see `ELBO.mix`; the first
+    `kept` of the batch stay. Drums are voices of 512 symbols, a bit for each class.
     """
     lines, b = list(x.unbind(1)) if len(vocab) > 1 else [x], len(x)
     chosen = torch.rand(b, 1, generator=generator) < share
     chosen[: round(kept * b)] = False
-    for i, size in enumerate(vocab):
+    for i in [i for i, size in enumerate(vocab) if size == DRUMS]:
         line, other = lines[i], lines[i][torch.randperm(b, generator=generator)]
-        if size == DRUMS:
-            steps = line.shape[-1]
-            beats = torch.randint(steps // 4, (b, 1), generator=generator)
-            turned = ((torch.arange(steps) + 4 * beats) % steps).to(x.device)
-            mask = torch.randint(DRUMS, (b, 1), generator=generator).to(x)
-            other = (line & mask) | (other.gather(1, turned) & ~mask)
-        elif not i:
-            other = line
+        steps = line.shape[-1]
+        beats = torch.randint(steps // 4, (b, 1), generator=generator)
+        turned = ((torch.arange(steps) + 4 * beats) % steps).to(x.device)
+        mask = torch.randint(DRUMS, (b, 1), generator=generator).to(x)
+        other = (line & mask) | (other.gather(1, turned) & ~mask)
         lines[i] = torch.where(chosen.to(x.device), other, line)
     return torch.stack(lines, 1) if len(vocab) > 1 else lines[0]
 
@@ -81,9 +78,9 @@ class ELBO:
         input_dropout: probability of hiding the previous symbol from the decoder (Bowman et al.
             2016), which makes it read z; unlike scheduled sampling it needs no loop over steps.
         unconditional: share of each batch on which the decoder learns to be a language model.
-        mix: share of each batch that is put together from several windows: each class of drums
-            from one of two, turned by some beats, and each further voice from another. With few
-            songs, the way to hear more music. The language model's part is left as it is.
+        mix: share of each batch whose drums are put together: each class from one of two windows,
+            turned by some beats. With few songs, the way to hear more of them. The language model's
+            part is left as it is.
         unguided: share of windows whose chords (or whatever is given) are hidden, for models with
             `control`.
     """

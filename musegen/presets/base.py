@@ -44,6 +44,8 @@ class Training:
         precision: "bf16" or "fp32"; "auto" takes bf16 where the device is faster with it. Phases
             with penalties on gradients always run in float32.
         chords: tell the network the chord symbols of each beat (data prepared with --chords).
+        keys: tell the network the key that each window is in (its song's, as estimated, and how
+            far it was moved) where else it is told how far it was moved; 0 is C major or A minor.
         compile: use torch.compile; pays on GPUs, and never for critics with penalties.
     """
 
@@ -64,6 +66,7 @@ class Training:
     balance: bool = False
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     chords: bool = False
+    keys: bool = False
     compile: bool = False
 
 

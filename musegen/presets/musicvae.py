@@ -228,10 +228,11 @@ def trio_4bar_small() -> Preset:
             encode_segments=True,
             unconditional=True,
             recall=2,
+            heed=True,
         ),
         Trio(4),
         ELBO(beta=0.1, beta_rate=0.999, input_dropout=0.3, unconditional=0.25, mix=0.5),
-        Training(2600, 32, lr=2e-3, warmup=100, ema=0.995, transpose=6, balance=True),
+        Training(4000, 64, lr=2e-3, warmup=100, ema=0.995, transpose=6, balance=True, keys=True),
     )
 
 
@@ -282,6 +283,10 @@ def rules(preset: Preset) -> Rules:
         (
             model.control == (CHORD if training.chords else 0),
             f"model.control must be {CHORD} with training.chords, and 0 without",
+        ),
+        (
+            not training.keys or (model.unconditional and training.transpose >= 6),
+            "training.keys needs model.unconditional and training.transpose of 6 at least",
         ),
         (
             not preset.objective.mix or 512 in model.vocab,

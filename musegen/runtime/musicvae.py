@@ -35,18 +35,19 @@ class Voice:
     biases included.
     """
 
-    def __init__(self, config: MusicVAEConfig, vocab: int, weights: Weights, name: str) -> None:
-        c = config
+    def __init__(self, config: MusicVAEConfig, k: int, weights: Weights) -> None:
+        c, name = config, f"voices.{k}"
+        vocab, beside = c.vocab[k], c.beside[k]
         self.steps, told = c.steps // c.segments, c.told
         width = c.embedding or vocab
         self.table = weights(f"{name}.table.weight", vocab, width)
         self.view = None
         if c.readout == "steps":
             self.view = weights.linear(f"{name}.view", told, self.steps * c.view)
-            self.shortcut = weights(f"{name}.view_to_logits.weight", vocab, c.view + c.control)
+            self.shortcut = weights(f"{name}.view_to_logits.weight", vocab, c.view + beside)
         self.initial = weights.linear(f"{name}.initial", told, 2 * sum(c.decoder))
         seen = c.view if c.readout == "steps" else told
-        inputs = [width + seen + c.control, *c.decoder[:-1]]
+        inputs = [width + seen + beside, *c.decoder[:-1]]
         self.layers = [
             weights.lstm(f"{name}.layers.{i}", n, d)
             for i, (n, d) in enumerate(zip(inputs, c.decoder, strict=True))
@@ -165,7 +166,7 @@ class MusicVAE:
     def __init__(self, config: MusicVAEConfig, weights: Weights) -> None:
         self.config = c = config
         by_step, e = c.readout == "steps", c.encoder
-        self.voices = [Voice(c, v, weights, f"voices.{k}") for k, v in enumerate(c.vocab)]
+        self.voices = [Voice(c, k, weights) for k in range(len(c.vocab))]
         width = sum(c.embedding or v for v in c.vocab) + c.control
         self.encoder = [
             (
@@ -274,9 +275,17 @@ class MusicVAE:
         """
         parts = self._cut(x, self.config.segments)
         lines = parts.swapaxes(0, 1) if len(self.voices) > 1 else parts[None]
-        told, beside = self.conduct(z), self._given(given, len(z))
-        logits = (v.after(told, line, beside) for v, line in zip(self.voices, lines, strict=True))
-        return [rows.reshape(len(z), -1, rows.shape[-1]) for rows in logits]
+        told, beside, logits, heard = self.conduct(z), self._given(given, len(z)), [], []
+        for voice, line in zip(self.voices, lines, strict=True):
+            rows = voice.after(told, line, self._heard(heard, beside))
+            logits.append(rows.reshape(len(z), -1, rows.shape[-1]))
+            heard.append(voice.table[line])
+        return logits
+
+    def _heard(self, before: list[Floats], beside: Floats | None) -> Floats | None:
+        """What a voice is given: with `heed` vectors of the voices before it, and what all are."""
+        given = [*(before if self.config.heed else []), *([] if beside is None else [beside])]
+        return np.concatenate(given, -1) if given else None
 
     def decode(
         self,
@@ -299,7 +308,12 @@ class MusicVAE:
         beside: Floats | None = None,
     ) -> NDArray[np.int64]:
         """Symbols [n, (k,) t] of segments that are told [n, d] and given [n, t, c]."""
-        lines = [voice.write(told, draws, temperature, top_p, beside) for voice in self.voices]
+        lines: list[NDArray[np.int64]] = []
+        heard: list[Floats] = []
+        for voice in self.voices:
+            own = self._heard(heard, beside)
+            lines.append(voice.write(told, draws, temperature, top_p, own))
+            heard.append(voice.table[lines[-1]])
         return np.stack(lines, axis=1) if len(lines) > 1 else lines[0]
 
     def improvise(
