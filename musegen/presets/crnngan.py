@@ -86,8 +86,8 @@ def performance_rhythm() -> Preset:
         about="pitches and velocities for a given rhythm, on a CPU, begun with --init performance "
         "(performance-rhythm)",
         model=replace(SMALL, condition="rhythm"),
-        objective=replace(LIKELIHOOD, pretrain=1500, unguided=0.0),
-        training=replace(first.training, steps=1500, lr=1.5e-3, warmup=50, chords=False),
+        objective=replace(LIKELIHOOD, pretrain=1000, unguided=0.0),
+        training=replace(first.training, steps=1000, lr=1.5e-3, warmup=50, chords=False),
     )
 
 
