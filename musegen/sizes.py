@@ -22,8 +22,9 @@ class MusicVAEConfig:
         encoder: units of the encoder LSTM, per direction.
         decoder: units of each layer of the decoder LSTM.
         embedding: size of the symbol table in encoder and decoder; 0 for one-hot vectors.
-        readout: "last" as published, "steps" for a view of z at each step (see the module).
-        view: size of that view, and of the encoder's projection at each step (steps only).
+        readout: "last" as published; "steps" for a projection of each step in the encoder and a
+            view of z at each step in the decoder, "encoder" for the former alone (see the module).
+        view: size of that view, and of the encoder's projection at each step (not for "last").
         layers: layers of the encoder LSTM.
         segments: parts of a sequence (bars) that a conductor leads; 1 for the flat decoder.
         conductor: units of each layer of the conductor LSTM (segments above 1 only).
@@ -48,7 +49,7 @@ class MusicVAEConfig:
     encoder: int = 512
     decoder: tuple[int, ...] = (256, 256)
     embedding: int = 0
-    readout: Literal["last", "steps"] = "last"
+    readout: Literal["last", "steps", "encoder"] = "last"
     view: int = 64
     layers: int = 1
     segments: int = 1
@@ -68,6 +69,16 @@ class MusicVAEConfig:
     def told(self) -> int:
         """Size of what a segment is decoded from: z itself, or the conductor's embedding."""
         return (self.context or self.conductor[-1]) if self.segments > 1 else self.latent
+
+    @property
+    def reads_steps(self) -> bool:
+        """Whether the posterior sees each step, not the encoder's last states."""
+        return self.readout != "last"
+
+    @property
+    def views_steps(self) -> bool:
+        """Whether the decoder has a view of z for each step, not z itself."""
+        return self.readout == "steps"
 
     @property
     def beside(self) -> tuple[int, ...]:
@@ -90,7 +101,7 @@ class MusicVAEConfig:
     def ear(self) -> tuple[object, ...]:
         """All that says what the encoder's weights are."""
         sizes = (self.vocab, self.steps, self.latent, self.encoder, self.embedding, self.layers)
-        return (*sizes, self.readout, self.view, self.control, self.parts, self.gist)
+        return (*sizes, self.reads_steps, self.view, self.control, self.parts, self.gist)
 
     @property
     def part(self) -> MusicVAEConfig:

@@ -269,14 +269,14 @@ def test_a_trio_improvises_in_all_voices() -> None:
 
 
 @torch.no_grad()
-@torch.no_grad()
 def test_decoders_to_compare_begin_with_the_same_encoder_which_stays() -> None:
     """Of 4 bars and of the whole, they get the latents of a model of 2 segments and keep them."""
     sizes = WHOLE | {"readout": "steps", "view": 4, "embedding": 3, "encode_segments": True}
     heard = MusicVAE(MusicVAEConfig(**(sizes | {"segments": 2, "conductor": (5,), "context": 10})))
     flat, bars = sizes | {"segments": 1, "heard": 2}, sizes | {"conductor": (5,), "heard": 2}
+    published = {"readout": "encoder"}
     x = symbols()
-    for config in (flat, bars):
+    for config in (flat, bars, flat | published, bars | published):
         model = MusicVAE(MusicVAEConfig(**config))
         assert model.config.ear == heard.config.ear
         before = {k: w.clone() for k, w in model.state_dict().items()}

@@ -182,8 +182,17 @@ def same_cells(theirs: CRNNGAN, ours: Any, z: torch.Tensor, **options: Any) -> n
             "heed": True,
         },
         {"unconditional": False, "latent": 20},
+        {"readout": "encoder", "unconditional": False},
         {"steps": 64, "encode_segments": True, "heard": 4},
         {"steps": 64, "segments": 2, "conductor": (12,), "encode_segments": True, "heard": 8},
+        {
+            "steps": 64,
+            "segments": 4,
+            "conductor": (12,),
+            "encode_segments": True,
+            "readout": "encoder",
+            "unconditional": False,
+        },
     ],
 )
 def test_models_of_every_build_give_the_numbers_of_torch(more: dict[str, Any]) -> None:

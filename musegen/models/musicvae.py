@@ -15,6 +15,7 @@ Deviations, each behind a field of the config:
   between one latent and places in time, which an LSTM otherwise has to count out by itself.
   Reconstruction of held-out songs is learned many times faster, so this is the default here. In
   the hierarchy each segment has such a view of z, and each step one of its segment's embedding.
+  `readout="encoder"` does so for the posterior alone, and the decoder is the published one.
 * `encode_segments`: the encoder reads each segment by itself and an LSTM over segments puts them
   together (the reference code's hierarchical encoder), 16 steps deep instead of 256. With `heard`
   its parts are others than the decoder's, so that a flat decoder can have the same encoder.
@@ -60,9 +61,9 @@ class MusicVAE(nn.Module):
     def __init__(self, config: MusicVAEConfig) -> None:
         super().__init__()
         self.config = c = config
-        by_step, steps = c.readout == "steps", c.steps // c.segments
+        reads, views, steps = c.reads_steps, c.views_steps, c.steps // c.segments
         self.voices = nn.ModuleList(
-            Voice(v, steps, c.told, c.decoder, c.embedding, c.view if by_step else 0, beside)
+            Voice(v, steps, c.told, c.decoder, c.embedding, c.view if views else 0, beside)
             for v, beside in zip(c.vocab, c.beside, strict=True)
         )
         width = sum(c.embedding or v for v in c.vocab) + c.control
@@ -70,23 +71,23 @@ class MusicVAE(nn.Module):
             width, c.encoder, num_layers=c.layers, batch_first=True, bidirectional=True
         )
         read = c.steps // c.parts
-        if by_step:
+        if reads:
             self.project = nn.Linear(2 * c.encoder, c.view)
-        summary = read * c.view if by_step else 2 * c.encoder
+        summary = read * c.view if reads else 2 * c.encoder
         if c.encode_segments:
             self.gist = nn.Linear(summary, c.gist)
             self.over_segments = nn.LSTM(c.gist, c.encoder, batch_first=True, bidirectional=True)
-            if by_step:
+            if reads:
                 self.project_segment = nn.Linear(2 * c.encoder + c.gist, c.gist)
-            summary = c.parts * c.gist if by_step else 2 * c.encoder
+            summary = c.parts * c.gist if reads else 2 * c.encoder
         self.posterior = nn.Linear(summary, 2 * c.latent)
         if c.segments > 1:
-            if by_step:
+            if views:
                 self.segment_view = nn.Linear(c.latent, c.segments * c.told)
             if c.context:
                 self.tell = nn.Linear(c.conductor[-1], c.context)
             self.lead = nn.Linear(c.latent, 2 * sum(c.conductor))
-            sizes = [c.told if by_step else 1, *c.conductor[:-1]]
+            sizes = [c.told if views else 1, *c.conductor[:-1]]
             self.conductor = nn.ModuleList(
                 nn.LSTM(i, d, batch_first=True) for i, d in zip(sizes, c.conductor, strict=True)
             )
@@ -135,7 +136,7 @@ class MusicVAE(nn.Module):
         if trained.config.segments < self.config.segments:
             for kind in ("weight", "bias"):
                 weights[f"gist.{kind}"] = weights.pop(f"posterior.{kind}")[: self.config.told]
-            if self.config.readout == "steps":
+            if self.config.views_steps:
                 states, latent = 2 * self.config.encoder, self.config.latent
                 self.project_segment.weight[:, states:] = torch.eye(self.config.told)
                 nn.init.orthogonal_(self.posterior.weight[:latent])
@@ -156,7 +157,7 @@ class MusicVAE(nn.Module):
         if beside is not None:
             tables.append(beside.view(*x.shape[:1], x.shape[-1], -1))
         states, (last, _) = self.encoder(torch.cat(tables, dim=-1))
-        if self.config.readout == "steps":
+        if self.config.reads_steps:
             return rearrange(self.project(states), "b t d -> b (t d)")
         return torch.cat([last[-2], last[-1]], dim=-1)
 
@@ -170,7 +171,7 @@ class MusicVAE(nn.Module):
             gist = self.gists(x, given)
             states, (last, _) = self.over_segments(gist)
             summary = torch.cat([last[-2], last[-1]], dim=-1)
-            if self.config.readout == "steps":
+            if self.config.reads_steps:
                 read = self.project_segment(torch.cat([states, gist], dim=-1))
                 summary = rearrange(read, "b u d -> b (u d)")
         mean, spread = self.posterior(summary).chunk(2, dim=-1)
@@ -210,13 +211,13 @@ class MusicVAE(nn.Module):
         if c.segments == 1:
             return z
         view = h = z.new_zeros(len(z), c.segments, 1)
-        if c.readout == "steps":
+        if c.views_steps:
             view = h = rearrange(self.segment_view(z), "b (u d) -> b u d", u=c.segments)
         states = torch.tanh(self.lead(z)).split([d for d in c.conductor for _ in "hc"], -1)
         for layer, h0, c0 in zip(self.conductor, states[::2], states[1::2], strict=True):
             h, _ = layer(h, (h0[None].contiguous(), c0[None].contiguous()))
         told = self.tell(h) if c.context else h
-        return rearrange(told + view if c.readout == "steps" else told, "b u d -> (b u) d")
+        return rearrange(told + view if c.views_steps else told, "b u d -> (b u) d")
 
     def forward(
         self, z: Tensor, x: Tensor, hide: Tensor | None = None, given: Tensor | None = None

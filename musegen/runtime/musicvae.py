@@ -42,11 +42,11 @@ class Voice:
         width = c.embedding or vocab
         self.table = weights(f"{name}.table.weight", vocab, width)
         self.view = None
-        if c.readout == "steps":
+        if c.views_steps:
             self.view = weights.linear(f"{name}.view", told, self.steps * c.view)
             self.shortcut = weights(f"{name}.view_to_logits.weight", vocab, c.view + beside)
         self.initial = weights.linear(f"{name}.initial", told, 2 * sum(c.decoder))
-        seen = c.view if c.readout == "steps" else told
+        seen = c.view if c.views_steps else told
         inputs = [width + seen + beside, *c.decoder[:-1]]
         self.layers = [
             weights.lstm(f"{name}.layers.{i}", n, d)
@@ -165,7 +165,7 @@ class MusicVAE:
 
     def __init__(self, config: MusicVAEConfig, weights: Weights) -> None:
         self.config = c = config
-        by_step, e = c.readout == "steps", c.encoder
+        reads, views, e = c.reads_steps, c.views_steps, c.encoder
         self.voices = [Voice(c, k, weights) for k in range(len(c.vocab))]
         width = sum(c.embedding or v for v in c.vocab) + c.control
         self.encoder = [
@@ -176,9 +176,9 @@ class MusicVAE:
             for i in range(c.layers)
         ]
         read = c.steps // c.parts
-        if by_step:
+        if reads:
             self.project = weights.linear("project", 2 * e, c.view)
-        summary = read * c.view if by_step else 2 * e
+        summary = read * c.view if reads else 2 * e
         if c.encode_segments:
             self.gist = weights.linear("gist", summary, c.gist)
             self.over_segments = [
@@ -187,17 +187,17 @@ class MusicVAE:
                     weights.lstm("over_segments", c.gist, e, "l0_reverse"),
                 )
             ]
-            if by_step:
+            if reads:
                 self.project_segment = weights.linear("project_segment", 2 * e + c.gist, c.gist)
-            summary = c.parts * c.gist if by_step else 2 * e
+            summary = c.parts * c.gist if reads else 2 * e
         self.posterior = weights.linear("posterior", summary, 2 * c.latent)
         if c.segments > 1:
-            if by_step:
+            if views:
                 self.segment_view = weights.linear("segment_view", c.latent, c.segments * c.told)
             if c.context:
                 self.tell = weights.linear("tell", c.conductor[-1], c.context)
             self.lead = weights.linear("lead", c.latent, 2 * sum(c.conductor))
-            sizes = [c.told if by_step else 1, *c.conductor[:-1]]
+            sizes = [c.told if views else 1, *c.conductor[:-1]]
             self.conductor = [
                 weights.lstm(f"conductor.{i}", n, d)
                 for i, (n, d) in enumerate(zip(sizes, c.conductor, strict=True))
@@ -228,7 +228,7 @@ class MusicVAE:
         heard = [voice.table[line] for voice, line in zip(self.voices, lines, strict=True)]
         heard += [] if beside is None else [beside.reshape(len(x), x.shape[-1], -1)]
         states, last = both_ways(np.concatenate(heard, -1), self.encoder)
-        return self.project(states).reshape(len(x), -1) if self.config.readout == "steps" else last
+        return self.project(states).reshape(len(x), -1) if self.config.reads_steps else last
 
     def encode(self, x: Ints, given: Floats | None = None) -> tuple[Floats, Floats]:
         """Symbols [b, (k,) t] to the posterior's mean and standard deviation, [b, z] each."""
@@ -238,7 +238,7 @@ class MusicVAE:
         else:
             gist = self.gist(self._read(self._cut(x, c.parts), beside)).reshape(len(x), c.parts, -1)
             states, summary = both_ways(gist, self.over_segments)
-            if c.readout == "steps":
+            if c.reads_steps:
                 read = self.project_segment(np.concatenate([states, gist], -1))
                 summary = read.reshape(len(x), -1)
         mean, spread = np.split(self.posterior(summary), 2, axis=-1)
@@ -260,13 +260,13 @@ class MusicVAE:
         if c.segments == 1:
             return z
         view = h = np.zeros((len(z), c.segments, 1), np.float32)
-        if c.readout == "steps":
+        if c.views_steps:
             view = h = self.segment_view(z).reshape(len(z), c.segments, -1)
         states = np.split(np.tanh(self.lead(z)), _ends(self.conductor), axis=-1)
         for layer, h0, c0 in zip(self.conductor, states[::2], states[1::2], strict=True):
             h, _, _ = layer.run(h, h0, c0)
         told = self.tell(h) if c.context else h
-        told = told + view if c.readout == "steps" else told
+        told = told + view if c.views_steps else told
         return told.reshape(-1, told.shape[-1])
 
     def forward(self, z: Floats, x: Ints, given: Floats | None = None) -> list[Floats]:
