@@ -61,7 +61,7 @@ WRONG: list[tuple[list[str], int, str]] = [
     (["interpolate", "--seed-a", "1", "--seed-b", "2", "--model", "melody-2bar"], 2, "not seeds"),
     (["grid", FISHER, HARVEST], 2, "give four music files A B C D, or --seeds"),
     (["grid", "--seeds", "1,2,3"], 2, "'1,2,3'; write four numbers, as 1,2,3,4"),
-    (["drumify", FISHER], 4, "no shipped model can: train one, see musegen presets"),
+    (["drumify", FISHER, "--model", "melody-2bar"], 4, "; try --model drums-2bar"),
     (["export", FISHER, "-o", "-"], 2, "export writes files"),
     (["daw", "install"], 2, "say for which program; there are reaper, "),
     (["ableton", "vary", "--to", "1.1"], 2, "vary takes 1 x --clip, 0 came"),

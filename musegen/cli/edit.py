@@ -238,9 +238,12 @@ def groove(**options: Any) -> None:
 def drumify(**options: Any) -> None:
     """Play drums to the rhythm of FILE: the onsets of its melody, of a track, or of taps.
 
+    They join the music, from the bar of the first note to the last; a hit beside a note is as loud
+    as the note.
+
     \b
     Examples:
-      musegen drumify riff.mid --model MODEL -n 4 -o with-drums --png
-      musegen drumify song.mid --model MODEL --track bass --alone --seed 5 -o beat.mid
+      musegen drumify riff.mid -n 4 -o with-drums --png
+      musegen drumify song.mid --track bass --alone --seed 5 -o beat.mid
     """
     of_one("drumify", "drums", **options)

@@ -26,8 +26,8 @@ def accompany(**options: Any) -> None:
 
     \b
     Examples:
-      musegen accompany melody.mid --model MODEL -n 4 -o with-piano --png
-      musegen accompany riff.mid --model MODEL --given guitar -o band.mid
+      musegen accompany melody.mid -n 4 -o with-piano --png
+      musegen accompany riff.mid --given guitar -o band.mid
     """
     of_one("accompany", "accompanied", **options)
 
@@ -47,6 +47,6 @@ def inpaint(**options: Any) -> None:
 
     \b
     Examples:
-      musegen inpaint song.mid --model MODEL --bars 5-6 -n 4 -o ideas --png
+      musegen inpaint song.mid --bars 5-6 -n 4 -o ideas --png
     """
     of_one("inpaint", "inpainted", **options)

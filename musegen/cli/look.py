@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     "--pace", type=click.Choice(["linear", "even"]), help="Of the way: even as the verb's."
 )
 @click.option("--attributes", is_flag=True, help="Learn and test what vary --attribute adds.")
+@click.option("--drumify", "songs", help="Songs of --data: measure drums for melody and bass.")
 @click.option("--against", help="Another model whose interpolations are measured beside.")
 @click.option("--run", "logs", multiple=True, type=click.Path(), help="Folder of a run to draw.")
 @click.option("-o", "--out", type=click.Path(), help="Folder for table.json and pictures.")
@@ -59,6 +60,7 @@ def evaluate(
     interpolation: bool,
     pace: str | None,
     attributes: bool,
+    songs: str | None,
     against: str | None,
     logs: tuple[str, ...],
     out: str | None,
@@ -74,6 +76,7 @@ def evaluate(
       musegen evaluate melody-2bar --data data/melody -o report
       musegen evaluate melody-2bar --data data/melody --interpolation -o report
       musegen evaluate melody-2bar --data data/melody --attributes --card
+      musegen evaluate drums-2bar --data data/drums --drumify bands
       musegen evaluate performance --data data/played --run runs/a --run runs/b -o report
     """
     import json
@@ -82,6 +85,7 @@ def evaluate(
     from musegen import dataset, pretrained
     from musegen.evaluate import attributes as moved
     from musegen.evaluate import curves, measure
+    from musegen.evaluate import drumify as answered
     from musegen.evaluate import interpolation as between
     from musegen.midi import write_atomic
     from musegen.prepare import prepare
@@ -96,12 +100,14 @@ def evaluate(
         raise click.UsageError("--pace goes with --interpolation")
     if attributes and (interpolation or temperature is not None or spread is not None):
         raise click.UsageError("--attributes goes with -n, --seed, --card and --out only")
+    if songs and (interpolation or attributes or n or spread is not None or on_card):
+        raise click.UsageError("--drumify goes with --part, --seed, --temperature and --out only")
     talk = Talk(quiet, as_json)
     bundle = pretrained.load(model)
     wanted = bundle.representation
     given = {"temperature": temperature, "spread": spread, "pace": pace}
     usual = 256 if interpolation or attributes else 2048
-    options: dict[str, Any] = {"n": n or usual, "seed": seed}
+    options: dict[str, Any] = ({} if songs else {"n": n or usual}) | {"seed": seed}
     options |= {name: value for name, value in given.items() if value is not None}
     with tempfile.TemporaryDirectory() as folder:
         training, where = None, data
@@ -112,7 +118,10 @@ def evaluate(
         else:
             training = dataset.load(data, "train", wanted)
         parts = (bundle, dataset.load(where, part, wanted), training)
-        if attributes:
+        if songs:
+            both = (answered.songs_of(songs, data, kept) for kept in (part, "train"))
+            found = answered.measure(bundle, *both, report=talk.say, **options)
+        elif attributes:
             found = moved.measure(bundle, training, report=talk.say, **options)
         elif interpolation:
             other = pretrained.load(against) if against else None
@@ -158,7 +167,8 @@ def models(as_json: bool, quiet: bool) -> None:
         size = pretrained.size(name)
         row = {"name": name, "family": config["family"], "bytes": size, "licence": "MIT"}
         rows.append(row | config["info"] | {"styles": config["model"].get("styles", [])})
-    verbs = list(dict.fromkeys(verb for row in rows for verb in row["verbs"]))
+    known = [verb.rstrip("_") for verb in pipeline.VERBS]
+    verbs = [verb for verb in known if any(verb in row["verbs"] for row in rows)]
     defaults = {verb: pipeline.default(verb) for verb in verbs}
     table = [["", *(row["name"] for row in rows)], ["family", *(row["family"] for row in rows)]]
     table.append(["MB", *(f"{row['bytes'] / 1e6:.1f}" for row in rows)])

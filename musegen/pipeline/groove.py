@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from musegen import runtime
-from musegen.errors import InputError, NothingGeneratedError
+from musegen.errors import InputError
 from musegen.melody import Say
+from musegen.pipeline import taps
 from musegen.pipeline.base import Pipeline
 from musegen.pretrained import Bundle
 from musegen.representations.drums import KITS
@@ -20,20 +21,8 @@ from musegen.representations.events import STEPS_PER_QUARTER
 from musegen.representations.groove import Groove
 from musegen.runtime import Draws
 from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Notes, Score, Track
-from musegen.segment import bar_runs, pick_melody
 
 _log = logging.getLogger("musegen")
-
-
-class _Places(NamedTuple):
-    """Where notes are in windows: those that are in bars of four quarters [m], their window, step
-    and class there.
-    """
-
-    row: NDArray[np.int64]
-    window: NDArray[np.int64]
-    step: NDArray[np.int64]
-    kind: NDArray[np.int64]
 
 
 class GroovePipeline(Pipeline):
@@ -94,12 +83,12 @@ class GroovePipeline(Pipeline):
                 raise ValueError(f"{what} must be from 0 to 1, not {much:g}")
         self._needs("groove")
         chosen = self._tracks(score, track, name)
-        windows, placed = self._windows(score), {}
-        for i in chosen:
-            placed[i] = self._places(score, score.tracks[i].notes, windows)
+        windows = taps.windows(score, self.representation.bars)
+        class_of = KITS[self.representation.kit].class_of
+        placed = {i: taps.places(score, score.tracks[i].notes, windows, class_of) for i in chosen}
         count = sum(len(p.row) for p in placed.values())
         if not count:
-            raise InputError(name, self._strange(score))
+            raise InputError(name, taps.strange(score))
         others = sum(len(score.tracks[i]) for i in chosen) - count
         if others:
             say(f"{name}: {others} notes outside bars of four quarters stay as they are")
@@ -145,11 +134,11 @@ class GroovePipeline(Pipeline):
             InputError: no notes, or no bars of four quarters; in words.
         """
         self._needs("drumify")
-        tapped = self._tapped(score, track, name, say)
-        windows = self._windows(score)
-        places = self._places(score, tapped.notes, windows, anything=True)
+        tapped = taps.tapped(score, track, name, say)
+        windows = taps.windows(score, self.representation.bars)
+        places = taps.places(score, tapped.notes, windows)
         if not len(places.row):
-            raise InputError(name, self._strange(score))
+            raise InputError(name, taps.strange(score))
         k, steps = self.model.config.classes, self.representation.steps
         x = np.zeros((len(windows), steps, 3, k), np.float32)
         x[places.window, places.step, 0, 0] = 1  # a tap; which drum does not matter
@@ -158,23 +147,13 @@ class GroovePipeline(Pipeline):
         draws = Draws(seed)
         recipe = self._recipe("drumify", seed, temperature=temperature, inputs=[name])
         recipe |= {"track": track} if track else {}
-        made = []
-        for i in range(n):
+        parts = []
+        for _ in range(n):
             noise = draws.normal(1, mean.shape[1])  # one hand throughout
             z = mean + temperature * std * noise
             y = self.model.decode(z, draws, temperature, given=heard)
-            part = Track(self._drums(y, windows, score.ppq), is_drum=True, name="Drums")
-            tracks = (part,) if alone else (*score.tracks, part)
-            length = max(score.end, part.end)
-            made.append(replace(score, tracks=tracks, length=length, recipe=recipe | {"index": i}))
-        if not any(len(one.tracks[-1]) for one in made):
-            raise NothingGeneratedError("no drum is hit; try another --seed or --temperature 1")
-        return made
-
-    def _needs(self, verb: str) -> None:
-        """Refuse a verb that the model was not made for, in words."""
-        if verb not in self.verbs():
-            raise self.refusal(verb)
+            parts.append(Track(self._drums(y, windows, score.ppq), is_drum=True, name="Drums"))
+        return taps.with_drums(score, parts, alone, recipe)
 
     def _tracks(self, score: Score, choice: str | None, name: str) -> list[int]:
         """The tracks that the model is to play, which it must know how to."""
@@ -185,60 +164,15 @@ class GroovePipeline(Pipeline):
             raise InputError(name, f"has no {sort}, which {self.bundle.name} plays")
         if choice is None:
             return able
-        wanted = [i for i in able if _called(score, i, choice)]
+        wanted = [i for i in able if taps.called(score, i, choice)]
         if not wanted:
             there = ", ".join(f"{i + 1} '{score.tracks[i].name}'" for i in able)
             raise InputError(name, f"has no track {choice!r} with {sort}; there are {there}")
         return wanted[:1]
 
-    def _tapped(self, score: Score, choice: str | None, name: str, say: Say) -> Track:
-        if not any(map(len, score.tracks)):
-            raise InputError(name, "has no notes; give a file with a rhythm in it")
-        drums = [i for i, t in enumerate(score.tracks) if t.is_drum and len(t)]
-        if choice is not None:
-            named = [i for i in drums if _called(score, i, choice)]
-            if named:
-                return score.tracks[named[0]]
-        if choice is None and len(drums) == sum(map(bool, map(len, score.tracks))):
-            say(f"{name}: took the rhythm of its drums")
-            return score.tracks[drums[0]]
-        try:
-            found = pick_melody(score, choice)
-        except ValueError as error:
-            raise InputError(name, str(error)) from None
-        label = f" '{found.track.name}'" if found.track.name else ""
-        say(f"{name}: took the rhythm of track {found.index + 1}{label} ({found.why})")
-        return found.track
-
-    def _windows(self, score: Score) -> NDArray[np.int64]:
-        """First and last tick of the windows of a score, [n, 2]; the last of a run may be short."""
-        size, found = self.representation.bars, []
-        for run in bar_runs(score):
-            starts = run[:-1:size]
-            ends = np.append(starts[1:], run[-1])
-            found.append(np.column_stack([starts, ends]))
-        return np.concatenate([np.zeros((0, 2), np.int64), *found])
-
-    def _places(
-        self, score: Score, notes: Notes, windows: NDArray[np.int64], anything: bool = False
-    ) -> _Places:
-        """Where notes in ticks are in windows; notes of no class are nowhere but for `anything`."""
-        quarter, half = score.ppq, score.ppq // (2 * STEPS_PER_QUARTER)
-        onset = notes[:, ONSET]
-        kind = KITS[self.representation.kit].class_of[notes[:, PITCH]]
-        window = np.searchsorted(windows[:, 0], onset + half, "right") - 1
-        inside = (window >= 0) & ((kind >= 0) | anything)
-        index = np.flatnonzero(inside)
-        window = window[index]
-        step = ((onset[index] - windows[window, 0]) * STEPS_PER_QUARTER + quarter // 2) // quarter
-        step = np.maximum(step, 0)
-        steps = (windows[window, 1] - windows[window, 0]) * STEPS_PER_QUARTER // quarter
-        fits = step < steps
-        return _Places(index[fits], window[fits], step[fits], kind[index[fits]])
-
     def _play(
         self,
-        places: _Places,
+        places: taps.Places,
         n: int,
         z: NDArray[np.float32],
         draws: Draws,
@@ -271,18 +205,10 @@ class GroovePipeline(Pipeline):
         notes = notes[inside]
         return _apart(notes, notes[:, ONSET], np.zeros(len(notes), np.int64))
 
-    def _strange(self, score: Score) -> str:
-        """Why there is nothing to do."""
-        metres = sorted({f"{n}/{d}" for _, n, d in score.metres})
-        return (
-            f"is in {', '.join(metres)}, but this model knows bars of four quarters; give music in "
-            "4/4, 2/2 or 2/4"
-        )
-
 
 def _played(
     track: Track,
-    places: _Places,
+    places: taps.Places,
     values: NDArray[np.float32],
     ppq: int,
     amount: float,
@@ -321,10 +247,3 @@ def _apart(notes: Notes, written: NDArray[np.int64], lasted: NDArray[np.int64]) 
     cut = np.flatnonzero(same & over & ended)
     notes[cut, DURATION] = np.maximum(notes[cut + 1, ONSET] - notes[cut, ONSET], 1)
     return notes
-
-
-def _called(score: Score, i: int, choice: str) -> bool:
-    """Whether a track is meant by a number from 1 or a part of its name."""
-    if choice.isdecimal():
-        return i == int(choice) - 1
-    return choice.lower() in score.tracks[i].name.lower()

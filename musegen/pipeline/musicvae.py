@@ -16,6 +16,8 @@ from musegen.config import nearest
 from musegen.errors import InputError, ModelError, NothingGeneratedError
 from musegen.melody import Say, into_key, parse_key
 from musegen.metrics import scale_consistency
+from musegen.pipeline import taps
+from musegen.pipeline.drumify import followed, played, rhythm
 from musegen.pipeline.latent import Floats, LatentPipeline, Symbols, joined, with_velocity
 from musegen.representations.chords import Chords, from_sheet
 from musegen.representations.drums import Drums
@@ -42,6 +44,12 @@ class MusicVAEPipeline(LatentPipeline):
     def suits(cls, config: Mapping[str, Any], drums: bool) -> bool:
         """Drums alone, where it was made for them, else music with a melody."""
         return bool(drums == (config["representation"]["kind"] == "Drums"))
+
+    @classmethod
+    def can(cls, config: Any) -> tuple[str, ...]:
+        """All that the family can; drums for a rhythm where it was made for drums."""
+        drums = tuple(config.vocab) == Drums().vocab
+        return tuple(verb for verb in super().can(config) if drums or verb != "drumify")
 
     @property
     def styles(self) -> tuple[str, ...]:
@@ -238,6 +246,47 @@ class MusicVAEPipeline(LatentPipeline):
             keys = scores[0].keys if key else ()
             made.append(replace(score, tempos=((0, at),), keys=keys))
         return made
+
+    def drumify(
+        self,
+        score: Score,
+        n: int = 1,
+        *,
+        seed: int,
+        temperature: float = 1.0,
+        alone: bool = False,
+        track: str | None = None,
+        name: str = "input",
+        say: Say = _log.info,
+    ) -> list[Score]:
+        """Drums for a rhythm: of loops that the model draws, those are taken that fit the onsets of
+        a track, see `pipeline.drumify`.
+
+        Args:
+            score: the user's music.
+            n: how many.
+            seed: of the draws.
+            temperature: of the choice among loops; 0 takes what fits best.
+            alone: the drums without the music; by default they are added to it.
+            track: which track is tapped, by name or number from 1; the likeliest melody by default,
+                or the drums where there is nothing else.
+            name: what to call the music in remarks.
+            say: is told what was taken.
+
+        Raises:
+            InputError: no notes, or no bars of four quarters; in words.
+            ModelError: it is no model of drums.
+        """
+        self._needs("drumify")
+        tapped = taps.tapped(score, track, name, say)
+        windows = taps.windows(score, self.representation.bars)
+        heard = rhythm(score, tapped, windows, self.representation.steps)
+        if not heard.tapped.any():
+            raise InputError(name, taps.strange(score))
+        made = followed(self.model, heard, n, Draws(seed), temperature)
+        parts = [played(one, heard, windows, score.ppq, self.representation) for one in made]
+        recipe = self._recipe("drumify", seed, temperature=temperature, inputs=[name])
+        return taps.with_drums(score, parts, alone, recipe | ({"track": track} if track else {}))
 
     def paced(self, a: Floats, b: Floats, steps: int) -> tuple[NDArray[np.float64], Symbols]:
         """Places [steps] from 0 to 1 between which equally many symbols of the likeliest decoded
