@@ -13,7 +13,7 @@ import torch
 from test_crnngan_pipeline import FOLDER, pipeline
 
 from musegen import evaluate as evaluation
-from musegen import plot, pretrained, runs
+from musegen import midi, plot, pretrained, runs
 from musegen.dataset import load
 from musegen.errors import InputError
 from musegen.evaluate import crnngan as report
@@ -232,6 +232,27 @@ def test_curves_beside_a_report(cli, tmp_path: Path) -> None:
         done = cli(*given, wrong, 1)
         assert done.code == code
         assert said in done.err
+
+
+def test_training_for_rhythms(cli, tmp_path: Path) -> None:
+    """Begun with a model that is told chords; the pieces of its samples have held-out rhythms."""
+    pipeline()
+    sizes = ("hidden=16", "layers=1", "width=12", "critic=8", "critic_width=6", "spectral=false")
+    settings = [f"model.{size}" for size in sizes]
+    settings += ["model.steps=12", "representation.cells=12", "representation.bars=2"]
+    settings += ["training.steps=2", "training.batch=2", "training.warmup=1"]
+    given = [word for setting in settings for word in ("--set", setting)]
+    begun = ("--init", FOLDER / "performed-beats", "-o", tmp_path / "run", "--every", 2)
+    done = cli("train", "performance_rhythm", "--data", folder(), *begun, *given)
+    assert done.code == 0, done.err
+    assert "generate --rhythm FILE --model" in done.out
+    bundle = pretrained.load(tmp_path / "run" / "bundle")
+    assert bundle.info["verbs"] == ["generate"]
+    valid = load(folder(), "valid", Tuples(12, bars=2))
+    made = midi.read(tmp_path / "run" / "samples" / "step000002.mid")
+    onsets = made.tracks[0].notes[:, 0] * 384 // made.ppq
+    first = valid.window(0)[:12, 0]
+    assert onsets[: len(first)].tolist() == first.tolist()
 
 
 def test_windows_of_another_kind_are_refused() -> None:

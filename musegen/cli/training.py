@@ -117,18 +117,18 @@ def train(
         talk = Talk(quiet or not first, as_json)
         folder = _prepared(data, Path(out), wanted.representation, talk)
         writer = runs.tensorboard(Path(out)) if tensorboard and first else None
+        parts = [dataset.load(folder, part, wanted.representation) for part in ("train", "valid")]
         with talk.bar(wanted.training.steps, "training") as bar:
             model = loop.train(
                 wanted,
-                dataset.load(folder, "train", wanted.representation),
-                dataset.load(folder, "valid", wanted.representation),
+                *parts,
                 out,
                 seed=seed,
                 device=device_here,
                 every=every,
                 init=begin,
                 report=_Reporter(talk, bar, writer),
-                watch=_sampler(Path(out), wanted),
+                watch=_sampler(Path(out), wanted, parts[1]),
             )
         if writer:
             writer.close()
@@ -138,6 +138,7 @@ def train(
     info = training_info(Path(folder), Path(out), preset, verbs)
     bundle = pretrained.save(Path(out) / "bundle", model, wanted.representation, info, force=True)
     first_verb = verbs[0] if verbs[0] == "generate" else f"{verbs[0]} FILE"
+    first_verb += " --rhythm FILE" if getattr(wanted.model, "condition", "") == "rhythm" else ""
     talk.result(
         "train",
         {"bundle": str(bundle), "info": info},
@@ -188,17 +189,27 @@ class _Reporter:
                 self.bar.write(text, file=self.bar.fp)
 
 
-def _sampler(out: Path, preset: Any) -> Any:
-    """Draws eight melodies of fixed noise into samples/ now and then, and says how music is."""
+def _sampler(out: Path, preset: Any, held_out: Any) -> Any:
+    """Draws eight pieces of fixed noise into samples/ now and then, and says how music is; models
+    of rhythms play those of the first held-out windows.
+    """
+    rhythms = getattr(preset.model, "condition", "") == "rhythm"
 
     def draw(model: Any, step: int) -> dict[str, float]:
+        import numpy as np
+        import torch
+
         from musegen import plot
         from musegen.evaluate import watched
         from musegen.midi import write_atomic
         from musegen.optimisation import noise
 
         generator = noise(0, 0)
-        x = model.decode(model.prior(8, generator), generator).cpu().numpy()
+        told = {}
+        if rhythms:
+            heard = held_out.encode(np.arange(8) % len(held_out))[..., :2]
+            told["given"] = torch.from_numpy(heard).to(next(model.parameters()).device)
+        x = model.decode(model.prior(8, generator), generator, **told).cpu().numpy()
         scores = [preset.representation.decode(row) for row in x]
         picture = plot.grid(scores, [f"{i + 1}" for i in range(len(scores))])
         name = out / "samples" / f"step{step:06d}"
