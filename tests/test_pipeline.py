@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -434,7 +435,34 @@ def test_every_kind_has_every_verb(kind: str) -> None:
     again, figures = p.reconstruct(LOOP, seed=1)
     assert again.length == 2 * BAR
     assert 0 <= figures["accuracy"] <= 1
-    assert p.verbs() == ("generate", "reconstruct", "interpolate", "grid", "vary", "blend")
+    verbs = {"generate", "reconstruct", "interpolate", "grid", "vary", "blend"}
+    assert set(p.verbs()) == verbs | ({"drumify"} if kind == "drums" else set())
+
+
+def test_of_trios_those_are_taken_in_which_all_play_in_one_scale() -> None:
+    """Candidates in which a voice is silent, or that clash, stand behind one of three voices."""
+    p = others("trio")
+    trio = Trio(2)
+    scale = [(240 * i, 240, 60 + (0, 2, 4, 5, 7, 9, 11, 12)[i % 8], 80) for i in range(16)]
+    melody = Track(scale, 80, name="Melody")
+    bass = [(960 * i, 900, 36, 80) for i in range(4)]
+    drums = Track([(480 * i, 60, 36, 90) for i in range(8)], is_drum=True)
+    whole = Score((melody, Track(bass, 33, name="Bass"), drums))
+    black = [(on, long, 37 + i, v) for i, (on, long, _, v) in enumerate(bass)]
+    worse = [
+        replace(whole, tracks=tracks)
+        for tracks in (
+            (melody, drums),
+            (melody, Track(bass, 33, name="Bass")),
+            (Track([], 80, name="Melody"), *whole.tracks[1:]),
+            (melody, Track(black, 33, name="Bass"), drums),
+            (melody, Track(bass[:1], 33, name="Bass"), drums),
+        )
+    ]
+    for place in range(len(worse) + 1):
+        tried = [*worse[:place], whole, *worse[place:]]
+        drawn = np.stack([trio.encode(score)[None] for score in tried])
+        assert p._best(drawn, None, None, 0).tolist() == [place]
 
 
 def test_drums_are_wanted_where_drums_are_known() -> None:

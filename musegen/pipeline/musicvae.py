@@ -21,7 +21,8 @@ from musegen.pipeline.drumify import followed, played, rhythm
 from musegen.pipeline.latent import Floats, LatentPipeline, Symbols, joined, with_velocity
 from musegen.representations.chords import Chords, from_sheet
 from musegen.representations.drums import Drums
-from musegen.representations.events import STEPS_PER_BAR, Melody
+from musegen.representations.events import FIRST_ONSET, STEPS_PER_BAR, Melody
+from musegen.representations.trio import Trio
 from musegen.runtime import Draws, slerp
 from musegen.score import ONSET, PITCH, Score, distinct
 
@@ -100,12 +101,12 @@ class MusicVAEPipeline(LatentPipeline):
         told = self._told(chords, bars)
         draws = Draws(seed)
         styles = self.model.draw_styles(n, draws, self._style(style))
-        tries = CANDIDATES if chords else 1
+        tries = CANDIDATES if chords or isinstance(self.representation, Trio) else 1
         given = _times(told, 0, tries * n)
         z = self.model.prior(tries * n, draws, np.tile(styles, tries), given=given)
         drawn = self._decode(z, draws, temperature, given)
         drawn = drawn.reshape(tries, n, *drawn.shape[1:])
-        best = self._best(drawn, drawn[0], told, 0)
+        best = self._best(drawn, None, told, 0)
         z = z.reshape(tries, n, -1)[best, np.arange(n)]
         chosen = [drawn[best, np.arange(n)]]
         for i in range(1, -(-bars // size)):
@@ -334,16 +335,15 @@ class MusicVAEPipeline(LatentPipeline):
         return self.styles.index(style)
 
     def _best(
-        self, drawn: Symbols, before: Symbols, told: Floats | None, window: int
+        self, drawn: Symbols, before: Symbols | None, told: Floats | None, window: int
     ) -> NDArray[np.int64]:
         """Which of the candidates [tries, n, ...] for a window fits best after what is `before` it
-        [n, ...], and its chords, [n].
+        [n, ...], as a loop after itself where nothing is, and its chords, [n].
         """
         if len(drawn) == 1:
             return np.zeros(drawn.shape[1], np.int64)
-        misfits = np.array(
-            [[self._misfit(b, w) for b, w in zip(before, row, strict=True)] for row in drawn]
-        )
+        pairs = [zip(row if before is None else before, row, strict=True) for row in drawn]
+        misfits = np.array([[self._misfit(b, w) for b, w in pair] for pair in pairs])
         if told is not None:
             strange = [
                 [1 - chord_tones(w[None], told[window][None])["chord tones"] for w in row]
@@ -353,21 +353,26 @@ class MusicVAEPipeline(LatentPipeline):
         return misfits.argmin(axis=0)
 
     def _misfit(self, before: Symbols, window: Symbols) -> float:
-        """How badly a window of melody follows: notes outside the scale, leap at the seam, silence;
-        that of the melody in a trio, and nothing for drums.
+        """How badly a window of melody follows: notes outside the scale, leap at the seam, bars in
+        which nothing begins; of a trio, the scale of melody and bass together and silent bars of
+        all three; nothing for drums.
         """
         if isinstance(self.representation, Drums):
             return 0.0
-        line = Melody()
-        top = (before[0], window[0]) if before.ndim > 1 else (before, window)
+        line, top, pitched = Melody(), (before, window), [before, window]
+        if before.ndim > 1:
+            top, pitched = (before[0], window[0]), [*before[:2], *window[:2]]
         old, new = (line.decode_steps(events) for events in top)
         if not len(new) or not len(old):
             return 9.0
-        both = np.concatenate([old, new])
         leap = abs(int(new[0, PITCH]) - int(old[-1, PITCH]))
         bars = len(distinct(new[:, ONSET] // STEPS_PER_BAR))
-        outside = 1 - float(scale_consistency(both)[0])
-        return 6 * outside + leap / 12 + (self.representation.bars - bars)
+        silent = self.representation.bars - bars
+        if window.ndim > 1:
+            begun = np.stack([window[1] >= FIRST_ONSET, window[2] > 0])
+            silent += int((~begun.reshape(2, -1, STEPS_PER_BAR).any(-1)).sum())
+        notes = np.concatenate([line.decode_steps(events) for events in pitched])
+        return 6 * (1 - float(scale_consistency(notes)[0])) + leap / 12 + silent
 
 
 def _times(told: Floats | None, window: int, n: int) -> Floats | None:
