@@ -27,7 +27,13 @@ class InputError(MusegenError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Errors go from worker processes to their parent."""
-        return partial(InputError, offset=self.offset), (self.path, self.reason)
+        return partial(type(self), offset=self.offset), (self.path, self.reason)
+
+
+class OptionError(InputError):
+    """An option, which `path` names, is none that can be read. Exit code 2."""
+
+    exit_code = 2
 
 
 class ModelError(MusegenError):

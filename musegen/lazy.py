@@ -20,6 +20,10 @@ class Table(Mapping[str, T], Generic[T]):
         found: T = getattr(import_module(module), name)
         return found
 
+    def __contains__(self, key: object) -> bool:
+        """Whether there is such a name; nothing is imported."""
+        return key in self.homes
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.homes)
 

@@ -40,7 +40,7 @@ cards pretrained fitting distributed runs optimisation train
 plot.lanes plot.figures plot.charts plot
 pipeline.base pipeline.canvas pipeline.painting pipeline.diffusion
 pipeline.roles pipeline.musegan pipeline.taps pipeline.drumify pipeline.latent pipeline.musicvae
-pipeline.crnngan pipeline.groove pipeline.songs
+pipeline.rhythm pipeline.crnngan pipeline.groove pipeline.songs
 pipeline
 evaluate.report evaluate.attributes evaluate.diffusion evaluate.features
 evaluate.interpolation evaluate.harmony evaluate.drumify

@@ -39,6 +39,23 @@ def test_help_loads_nothing_heavy(code: str) -> None:
     assert loaded_by(code) == set()
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["presets", "nosuch"],
+        ["train", "nosuch", "--data", "x", "-o", "y"],
+        ["train", "band", "--data", "nowhere", "-o", "y"],
+        ["train", "band", "--data", "nowhere", "-o", "y", "--init", "nosuch"],
+        ["evaluate", "nosuch", "--data", "nowhere"],
+        ["evaluate", "--data", "nowhere"],
+    ],
+)
+def test_wrong_names_and_places_are_told_without_torch(arguments: list[str]) -> None:
+    code = "import sys, io; sys.stderr = io.StringIO(); from musegen.cli.main import run\n"
+    code += f"assert run({arguments}) in (3, 4), sys.stderr.getvalue()\n"
+    assert "torch" not in loaded_by(code)
+
+
 def test_the_probe_sees_heavy_packages() -> None:
     assert "numpy" in loaded_by("import musegen; musegen.Score")
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from musegen.errors import MusegenError
+from musegen.errors import MusegenError, OptionError
 
 if TYPE_CHECKING:
     from musegen.score import Score
@@ -260,6 +260,8 @@ def perform(
         try:
             made: tuple[list[Score], Mapping[str, Any]]
             made = kept[model].ask(verb, music, options, more, options, spelled)
+        except OptionError as error:
+            raise click.UsageError(f"{spelled(error.path)}: {error.reason}") from None
         except ValueError as error:  # what the options cannot be, in words
             raise click.UsageError(str(error)) from None
     return made

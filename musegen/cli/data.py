@@ -19,6 +19,22 @@ def contents(folder: object, manifest: Mapping[str, Any]) -> list[str]:
     return lines + [f"  set aside: {n} x {reason}" for reason, n in manifest["rejects"].items()]
 
 
+def expect(data: str, *models: str | None) -> None:
+    """Refuse music and models that are not there, before anything heavy is loaded.
+
+    Raises:
+        InputError: no prepared folder, and no source that can be prepared.
+        ModelError: no such model.
+    """
+    from musegen import corpora, dataset, pretrained
+
+    for name in models:
+        if name is not None:
+            pretrained.read_config(pretrained.locate(name))
+    if not dataset.is_prepared(data):
+        next(corpora.entries(data))
+
+
 def _share(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, int] | None:
     """Both numbers of a share such as 3/10."""
     i, _, n = value.partition("/")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from musegen.cli.common import Number, Talk, pedal_option, read_score, talk_options
-from musegen.cli.data import contents
+from musegen.cli.data import contents, expect
 from musegen.errors import InputError
 
 if TYPE_CHECKING:
@@ -79,17 +79,6 @@ def evaluate(
       musegen evaluate drums-2bar --data data/drums --drumify bands
       musegen evaluate performance --data data/played --run runs/a --run runs/b -o report
     """
-    import json
-    import tempfile
-
-    from musegen import dataset, pretrained
-    from musegen.evaluate import attributes as moved
-    from musegen.evaluate import curves, measure
-    from musegen.evaluate import drumify as answered
-    from musegen.evaluate import interpolation as between
-    from musegen.midi import write_atomic
-    from musegen.prepare import prepare
-
     if against and not interpolation:
         raise click.UsageError("--against goes with --interpolation")
     if logs and not out:
@@ -102,6 +91,18 @@ def evaluate(
         raise click.UsageError("--attributes goes with -n, --seed, --card and --out only")
     if songs and (interpolation or attributes or n or spread is not None or on_card):
         raise click.UsageError("--drumify goes with --part, --seed, --temperature and --out only")
+    expect(data, model, against)
+    import json
+    import tempfile
+
+    from musegen import dataset, pretrained
+    from musegen.evaluate import attributes as moved
+    from musegen.evaluate import curves, measure
+    from musegen.evaluate import drumify as answered
+    from musegen.evaluate import interpolation as between
+    from musegen.midi import write_atomic
+    from musegen.prepare import prepare
+
     talk = Talk(quiet, as_json)
     bundle = pretrained.load(model)
     wanted = bundle.representation

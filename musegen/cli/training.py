@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from musegen.cli.common import Talk, talk_options
-from musegen.cli.data import contents
+from musegen.cli.data import contents, expect
 
 
 @click.command()
@@ -97,7 +97,11 @@ def train(
           --set training.steps=1000 --set training.lr=0.0005
       torchrun --nproc-per-node 8 -m musegen train melody_2bar_big --data data/melody --out runs/big
     """
-    from musegen import dataset, distributed, presets, pretrained, runs
+    from musegen import presets
+
+    presets.known(preset)
+    expect(data, init)
+    from musegen import dataset, distributed, pretrained, runs
     from musegen import train as loop
     from musegen.cards import training_info
     from musegen.config import ConfigError, override
@@ -117,18 +121,20 @@ def train(
         talk = Talk(quiet or not first, as_json)
         folder = _prepared(data, Path(out), wanted.representation, talk)
         writer = runs.tensorboard(Path(out)) if tensorboard and first else None
-        parts = [dataset.load(folder, part, wanted.representation) for part in ("train", "valid")]
+        kind = wanted.representation
+        known, held = (dataset.load(folder, part, kind) for part in ("train", "valid"))
         with talk.bar(wanted.training.steps, "training") as bar:
             model = loop.train(
                 wanted,
-                *parts,
+                known,
+                held,
                 out,
                 seed=seed,
                 device=device_here,
                 every=every,
                 init=begin,
                 report=_Reporter(talk, bar, writer),
-                watch=_sampler(Path(out), wanted, parts[1]),
+                watch=_sampler(Path(out), wanted, held),
             )
         if writer:
             writer.close()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from musegen.errors import InputError
+from musegen.errors import InputError, OptionError
 from musegen.representations.chords import Chords, estimate
 from musegen.representations.onsetroll import OnsetRoll
 from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Notes, Score, Track, as_notes
@@ -232,7 +232,7 @@ def region(
         )
     low, high = pitches or (roll.low, roll.high)
     if low > high or high < roll.low or low > roll.high:
-        raise InputError(
+        raise OptionError(
             "pitch", f"{low}-{high} is empty; the model knows MIDI pitches {roll.low}-{roll.high}"
         )
     of = range(k) if parts is None else parts

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from musegen import runtime
-from musegen.errors import InputError, ModelError, MusegenError, NothingGeneratedError
+from musegen.errors import InputError, ModelError, MusegenError, NothingGeneratedError, OptionError
 from musegen.pipeline.base import Pipeline, Say
 from musegen.pipeline.rhythm import cut, repeated, rhythm_of
 from musegen.pretrained import Bundle
@@ -347,7 +347,7 @@ def _labels(text: str) -> tuple[str, ...]:
     try:
         return from_sheet(text)
     except ValueError as error:
-        raise InputError("chords", str(error)) from None
+        raise OptionError("chords", str(error)) from None
 
 
 def _events(ticks: int) -> int:

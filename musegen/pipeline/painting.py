@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from musegen.errors import InputError, ModelError
+from musegen.errors import ModelError, OptionError
 from musegen.pipeline.base import Pipeline, Say
 from musegen.pipeline.canvas import BAR, BEATS, STEP, Canvas, canvas
 from musegen.pretrained import Bundle
@@ -81,7 +81,7 @@ def check_amount(amount: float) -> None:
         InputError: it is not from 0 to 1.
     """
     if not 0 <= amount <= 1:
-        raise InputError("amount", f"goes from 0 (as it is) to 1 (forgotten), not {amount:g}")
+        raise OptionError("amount", f"goes from 0 (as it is) to 1 (forgotten), not {amount:g}")
 
 
 def told_of(how: Drawing) -> dict[str, Any]:
@@ -116,7 +116,7 @@ class Painter(Pipeline):
         if part is None:
             return None
         if part.lower() not in names:
-            raise InputError("part", f"{part!r} is none; the model has {' and '.join(names)}")
+            raise OptionError("part", f"{part!r} is none; the model has {' and '.join(names)}")
         return (names.index(part.lower()),)
 
     def _told(self, page: Canvas, chords: str) -> NDArray[np.uint8] | None:
@@ -244,7 +244,7 @@ def sheet(text: str, bars: int, ppq: int) -> tuple[tuple[int, str], ...]:
     try:
         labels = from_sheet(text)
     except ValueError as error:
-        raise InputError("chords", str(error)) from None
+        raise OptionError("chords", str(error)) from None
     return tuple((i * BEATS * ppq, labels[i % len(labels)]) for i in range(bars))
 
 
@@ -256,7 +256,7 @@ def bar_range(text: str) -> tuple[int, int]:
     """
     found = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+))?\s*", text)
     if not found:
-        raise InputError("bars", f"{text!r} is no range; write 5-6, or 5 for one bar")
+        raise OptionError("bars", f"{text!r} is no range; write 5-6, or 5 for one bar")
     return int(found[1]), int(found[2] or found[1])
 
 
@@ -268,7 +268,7 @@ def pitch_range(text: str) -> tuple[int, int]:
     """
     found = re.fullmatch(r"\s*([A-Ga-g][#b]?-?\d|\d+)\s*-\s*([A-Ga-g][#b]?-?\d|\d+)\s*", text)
     if not found:
-        raise InputError("pitch", f"{text!r} is no range; write C3-C5 or 48-72")
+        raise OptionError("pitch", f"{text!r} is no range; write C3-C5 or 48-72")
     low, high = (int(p) if p.isdecimal() else _midi(p) for p in found.groups())
     return low, high
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from musegen.errors import InputError
+from musegen.errors import InputError, OptionError
 from musegen.representations.tuples import LONGEST, PPQ, Tuples
 from musegen.score import DURATION, ONSET, Notes, Score
 
@@ -59,7 +59,7 @@ def _lengths(text: str) -> tuple[Notes, int]:
         except (ValueError, ZeroDivisionError, OverflowError):
             length = 0
         if not 1 <= length <= LONGEST:
-            raise InputError("rhythm", f"{word!r} is no length; {WRITE}")
+            raise OptionError("rhythm", f"{word!r} is no length; {WRITE}")
         if not rest:
             rows.append((at, length, 60, 64))
         at += length

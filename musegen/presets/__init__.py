@@ -1,33 +1,100 @@
-"""Named experiments as plain values: model, representation, objective and training."""
+"""Named experiments as plain values: model, representation, objective and training.
+
+Their names are known without torch; what makes them is imported when it is used.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from musegen.config import nearest
 from musegen.errors import ModelError, MusegenError
-from musegen.models import family
-from musegen.presets import crnngan, diffusion, groovae, latents, musegan, musicvae
-from musegen.presets.base import Named, Preset, Rules, Training
+from musegen.lazy import Table
 
-__all__ = ["PRESETS", "RULES", "Preset", "Training", "check", "preset"]
+if TYPE_CHECKING:
+    from musegen.presets.base import Preset, Rules, Training
 
-PRESETS: Named = {
-    **musicvae.PRESETS,
-    **crnngan.PRESETS,
-    **musegan.PRESETS,
-    **diffusion.PRESETS,
-    **groovae.PRESETS,
-    **latents.PRESETS,
+__all__ = ["PRESETS", "RULES", "Preset", "Training", "check", "known", "preset"]
+
+# Each is a function of its family's file, "-" written as "_".
+_OF = {
+    "musicvae": (
+        "melody_2bar_small",
+        "melody_2bar_big",
+        "cat-mel_2bar_small",
+        "melody_16bar_small",
+        "flat_mel_16bar_small",
+        "hierdec_mel_16bar_small",
+        "melody_chords_4bar_small",
+        "drums_2bar_small",
+        "trio_4bar_small",
+        "cat-mel_2bar_med_chords",
+        "cat-drums_2bar_small",
+        "flat-mel_16bar",
+        "hierdec-mel_16bar",
+        "hierdec-trio_16bar",
+    ),
+    "crnngan": (
+        "performance",
+        "performance_game",
+        "performance_rhythm",
+        "crnngan",
+        "crnngan_plain",
+        "crnngan_3",
+        "crnngan_baseline",
+    ),
+    "musegan": (
+        "band",
+        "musegan_48",
+        "musegan_48_binary",
+        "musegan_96_hybrid",
+        "musegan_96_composer",
+        "musegan_96_jamming",
+    ),
+    "diffusion": (
+        "polyffusion",
+        "piano_8bar",
+    ),
+    "groovae": (
+        "groove_melody_2bar_small",
+        "groove_drums_2bar_small",
+        "drumify_2bar_small",
+        "groovae_2bar_humanize",
+        "groovae_2bar_tap_fixed_velocity",
+        "groovae_2bar_hits_control",
+    ),
+    "latents": ("melody_32bar_small",),
 }
-RULES: dict[str, Callable[[Preset], Rules]] = {
-    "musicvae": musicvae.rules,
-    "crnngan": crnngan.rules,
-    "diffusion": diffusion.rules,
-    "musegan": musegan.rules,
-    "groovae": groovae.rules,
-    "latents": latents.rules,
-}
+PRESETS: Table[Callable[[], Preset]] = Table(
+    {
+        name: f"musegen.presets.{home}:{name.replace('-', '_')}"
+        for home, names in _OF.items()
+        for name in names
+    }
+)
+RULES: Table[Callable[[Preset], Rules]] = Table(
+    {home: f"musegen.presets.{home}:rules" for home in _OF}
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Preset", "Training"):
+        from musegen.presets import base
+
+        return getattr(base, name)
+    raise AttributeError(f"module 'musegen.presets' has no attribute {name!r}")
+
+
+def known(name: str) -> str:
+    """The name itself, if there is such a preset.
+
+    Raises:
+        ModelError: there is none; names the nearest.
+    """
+    if name not in PRESETS:
+        raise ModelError(f"no preset {name!r}{nearest(name, PRESETS)}")
+    return name
 
 
 def preset(name: str) -> Preset:
@@ -36,9 +103,7 @@ def preset(name: str) -> Preset:
     Raises:
         ModelError: no such preset; names the nearest.
     """
-    if name not in PRESETS:
-        raise ModelError(f"no preset {name!r}{nearest(name, PRESETS)}")
-    return PRESETS[name]()
+    return PRESETS[known(name)]()
 
 
 def check(preset: Preset) -> None:
@@ -47,6 +112,8 @@ def check(preset: Preset) -> None:
     Raises:
         MusegenError: which settings cannot be.
     """
+    from musegen.models import family
+
     training = preset.training
     rules = (
         (training.steps >= 1 and training.batch >= 1, "steps and batch must be at least 1"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -87,6 +86,3 @@ class Preset:
     representation: Kind
     objective: Loss
     training: Training
-
-
-Named: TypeAlias = dict[str, Callable[[], Preset]]

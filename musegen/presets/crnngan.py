@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from musegen.objectives.recurrent import Recurrent
-from musegen.presets.base import Named, Preset, Rules, Training
+from musegen.presets.base import Preset, Rules, Training
 from musegen.representations.tuples import PPQ, Tuples
 from musegen.sizes import CRNNGANConfig
 
@@ -133,17 +133,6 @@ def crnngan_baseline() -> Preset:
         objective=Recurrent(pretrain=steps, growth=EPOCH, l2=1e-6, chosen="likelihood"),
         training=replace(first.training, steps=steps),
     )
-
-
-PRESETS: Named = {
-    "performance": performance,
-    "performance_game": performance_game,
-    "performance_rhythm": performance_rhythm,
-    "crnngan": crnngan,
-    "crnngan_plain": crnngan_plain,
-    "crnngan_3": crnngan_3,
-    "crnngan_baseline": crnngan_baseline,
-}
 
 
 def rules(preset: Preset) -> Rules:

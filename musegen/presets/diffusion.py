@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from musegen.models.diffusion import DiffusionConfig
 from musegen.objectives.diffusion import Diffusion
-from musegen.presets.base import Named, Preset, Rules, Training
+from musegen.presets.base import Preset, Rules, Training
 from musegen.representations.onsetroll import OnsetRoll
 from musegen.schedules import Schedule
 
@@ -71,9 +71,6 @@ def piano_8bar() -> Preset:
             chords=True,
         ),
     )
-
-
-PRESETS: Named = {"polyffusion": polyffusion, "piano_8bar": piano_8bar}
 
 
 def rules(preset: Preset) -> Rules:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from musegen.objectives.groove import GrooveELBO
-from musegen.presets.base import Named, Preset, Rules, Training
+from musegen.presets.base import Preset, Rules, Training
 from musegen.representations.drums import KITS
 from musegen.representations.groove import Groove
 from musegen.sizes import GrooVAEConfig
@@ -85,16 +85,6 @@ def drumify_2bar_small() -> Preset:
         control="tap",
         ahead=4,
     )
-
-
-PRESETS: Named = {
-    "groove_melody_2bar_small": groove_melody_2bar_small,
-    "groove_drums_2bar_small": groove_drums_2bar_small,
-    "drumify_2bar_small": drumify_2bar_small,
-    "groovae_2bar_humanize": groovae_2bar_humanize,
-    "groovae_2bar_tap_fixed_velocity": groovae_2bar_tap_fixed_velocity,
-    "groovae_2bar_hits_control": groovae_2bar_hits_control,
-}
 
 
 def rules(preset: Preset) -> Rules:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from musegen.models.latents import LatentsConfig
 from musegen.objectives.diffusion import Diffusion
-from musegen.presets.base import Named, Preset, Rules, Training
+from musegen.presets.base import Preset, Rules, Training
 from musegen.presets.musicvae import melody_2bar_small
 from musegen.representations.events import Melody
 from musegen.schedules import Schedule
@@ -33,9 +33,6 @@ def melody_32bar_small() -> Preset:
             transpose=3,
         ),
     )
-
-
-PRESETS: Named = {"melody_32bar_small": melody_32bar_small}
 
 
 def rules(preset: Preset) -> Rules:

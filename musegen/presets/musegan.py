@@ -12,7 +12,7 @@ from dataclasses import replace
 from musegen.models.musegan import MuseGANConfig
 from musegen.models.musegan_critic import CriticConfig
 from musegen.objectives.adversarial import Adversarial
-from musegen.presets.base import Named, Preset, Rules, Training
+from musegen.presets.base import Preset, Rules, Training
 from musegen.representations.pianoroll import Pianoroll
 
 # Shares of cells of the corpus "bands" that are held in drums, piano, guitar, bass, strings, and
@@ -178,16 +178,6 @@ def musegan_96_jamming() -> Preset:
     critic = replace(HYBRID.critic, own=True, separate=True)
     model = replace(HYBRID, composition="jamming", critic=critic)
     return replace(first, about="MuseGAN, jamming, as published (for a GPU)", model=model)
-
-
-PRESETS: Named = {
-    "band": band,
-    "musegan_48": musegan_48,
-    "musegan_48_binary": musegan_48_binary,
-    "musegan_96_hybrid": musegan_96_hybrid,
-    "musegan_96_composer": musegan_96_composer,
-    "musegan_96_jamming": musegan_96_jamming,
-}
 
 
 def rules(preset: Preset) -> Rules:

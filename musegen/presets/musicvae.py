@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from musegen.objectives.variational import ELBO
-from musegen.presets.base import Named, Preset, Rules, Training
+from musegen.presets.base import Preset, Rules, Training
 from musegen.representations.drums import Drums
 from musegen.representations.events import Melody
 from musegen.representations.trio import Trio
@@ -234,24 +234,6 @@ def trio_4bar_small() -> Preset:
         ELBO(beta=0.1, beta_rate=0.999, input_dropout=0.3, unconditional=0.25, mix=0.5),
         Training(4000, 64, lr=2e-3, warmup=100, ema=0.995, transpose=6, balance=True, keys=True),
     )
-
-
-PRESETS: Named = {
-    "melody_2bar_small": melody_2bar_small,
-    "melody_2bar_big": melody_2bar_big,
-    "cat-mel_2bar_small": cat_mel_2bar_small,
-    "melody_16bar_small": melody_16bar_small,
-    "flat_mel_16bar_small": flat_mel_16bar_small,
-    "hierdec_mel_16bar_small": hierdec_mel_16bar_small,
-    "melody_chords_4bar_small": melody_chords_4bar_small,
-    "drums_2bar_small": drums_2bar_small,
-    "trio_4bar_small": trio_4bar_small,
-    "cat-mel_2bar_med_chords": cat_mel_2bar_med_chords,
-    "cat-drums_2bar_small": cat_drums_2bar_small,
-    "flat-mel_16bar": flat_mel_16bar,
-    "hierdec-mel_16bar": hierdec_mel_16bar,
-    "hierdec-trio_16bar": hierdec_trio_16bar,
-}
 
 
 def rules(preset: Preset) -> Rules:
