@@ -75,12 +75,6 @@ def _models(ctx: click.Context, param: click.Parameter, begun: str) -> list[str]
     return [name for name in able if name.startswith(begun)]
 
 
-def _stems(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
-    if wanted and ctx.params.get("out") == "-":
-        raise click.UsageError("--stems needs files; give -o a folder or a name in .mid")
-    ctx.meta["stems"] = wanted
-
-
 music_options = _options(
     click.option(
         "-o",
@@ -105,7 +99,7 @@ music_options = _options(
         "--stems",
         is_flag=True,
         expose_value=False,
-        callback=_stems,
+        callback=lambda ctx, param, wanted: ctx.meta.update(stems=wanted),
         help="Also write each track to a file of its own, as long as the whole.",
     ),
     talk_options,
@@ -310,8 +304,11 @@ class Outputs:
             MusegenError: something is there already, or the folder cannot be used.
         """
         if out == "-":
-            if png:
-                raise click.UsageError("--png needs files; give -o a folder or a name in .mid")
+            context = click.get_current_context(silent=True)
+            asked = {**context.params, **context.meta} if context else {}
+            for flag, name in (("--png", "png"), ("--stems", "stems"), ("--json", "as_json")):
+                if asked.get(name):
+                    raise click.UsageError(f"{flag} does not go with -o -; give a folder or a file")
             return Outputs((Path("-"),), False, True)
         if is_file_name(out):
             paths: tuple[Path, ...] = (Path(out),)

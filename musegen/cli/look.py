@@ -310,6 +310,8 @@ def plot(
     talk = Talk(quiet, as_json)
     if file == "-" and out is None:
         raise click.UsageError("from standard input, say where with -o PICTURE.png")
+    if out == "-" and as_json:
+        raise click.UsageError("--json does not go with -o -; give -o a file")
     score = read_score(file, talk, pedal=pedal)
     if not score.tracks:
         raise InputError(file, "has no notes to draw")

@@ -59,6 +59,8 @@ def render(
 
     talk = Talk(quiet, as_json)
     target = out or ("music.wav" if file == "-" else str(Path(file).with_suffix(".wav")))
+    if target == "-" and as_json:
+        raise click.UsageError("--json does not go with -o -; give -o a file")
     if target != "-" and Path(target).suffix.lower() != ".wav":
         raise click.UsageError(f"{target}: only WAV is written; give a name ending in .wav")
     if target != "-" and Path(target).exists() and not force:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from musegen import pretrained
 from musegen.attributes import chord_tones
 from musegen.config import nearest
-from musegen.errors import InputError, ModelError, NothingGeneratedError
+from musegen.errors import InputError, ModelError, NothingGeneratedError, OptionError
 from musegen.melody import Say, into_key, parse_key
 from musegen.metrics import scale_consistency
 from musegen.pipeline import taps
@@ -390,7 +390,7 @@ def _labels(text: str) -> tuple[str, ...]:
     try:
         return from_sheet(text)
     except ValueError as error:
-        raise InputError("chords", str(error)) from None
+        raise OptionError("chords", str(error)) from None
 
 
 def _takes_chords(name: str) -> bool:
