@@ -1,7 +1,7 @@
 """The overview pictures of the docs, from what `make demo` wrote into out/ and from the models.
 
 Usage: python docs/pictures.py FOLDER [more], which gets samples.png and interpolation.png, and with
-"more" also drums.png and long.png.
+"more" also drums.png, long.png and trios.png.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ def main(folder: str, more: str = "") -> None:
     if more:
         loops = mg.load("drums-2bar").generate(8, seed=1)
         tunes = mg.load("melody-16bar").generate(4, seed=2, style="fiddle")
+        trios = mg.load("trio-4bar").generate(8, seed=1)
+        pictures["trios.png"] = plot.grid(trios, [f"trio {i + 1}" for i in range(8)], 2)
         pictures["drums.png"] = plot.grid(loops, [f"loop {i + 1}" for i in range(8)], 4)
         pictures["long.png"] = plot.grid(tunes, [f"melody {i + 1}" for i in range(4)], 1)
     for name, data in pictures.items():

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+from pathlib import Path
+
 import numpy as np
+import pretty_midi
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from strategies import drum_scores, rows
 
+import musegen
 from musegen import midi
 from musegen.representations.drums import Drums
 from musegen.representations.events import VOCAB, Melody, canonical
 from musegen.representations.tracks import TRACKSETS
 from musegen.representations.trio import TRIO, Trio
-from musegen.score import Score, Track
+from musegen.score import PITCH, Score, Track
 from musegen.segment import trio_tracks
 
 lines = arrays(np.uint16, (2, 32), elements=st.integers(0, VOCAB - 1) | st.sampled_from([0, 1]))
@@ -105,3 +110,35 @@ def test_without_a_bass_the_lowest_track_is_one_and_without_a_line_the_top_notes
     assert [len(t) for t in trio_tracks(Score()).tracks] == [0, 0, 0]
     assert TRIO.place(alone.tracks[0]) == 0
     assert "trio" not in TRACKSETS
+
+
+def test_the_shipped_trio_plays_in_all_voices_and_in_the_key_that_is_asked() -> None:
+    """Read again by pretty_midi: names and programs for a DAW, drums on their channel."""
+    trio = musegen.load("trio-4bar")
+    made = trio.generate(8, seed=4, key="D")
+    for score in made:
+        there = pretty_midi.PrettyMIDI(BytesIO(midi.to_bytes(score)))
+        named = [(i.name, i.program, i.is_drum) for i in there.instruments]
+        assert named == [("Melody", 0, False), ("Bass", 33, False), ("Drums", 0, True)]
+        assert score.length == 4 * 4 * score.ppq
+    notes = [np.concatenate([t.notes for t in s.tracks if not t.is_drum]) for s in made]
+    major = np.isin(np.concatenate(notes)[:, PITCH] % 12, [2, 4, 6, 7, 9, 11, 1])
+    assert major.mean() > 0.8  # seven of twelve by chance: 0.58
+    bass, melody = ([float(s.tracks[i].notes[:, PITCH].mean()) for s in made] for i in (1, 0))
+    assert np.mean(bass) < 50 < np.mean(melody)
+
+
+def test_the_way_between_two_real_trios_begins_and_ends_with_them(samples: Path) -> None:
+    a, b = (
+        trio_tracks(midi.read(samples / name))
+        for name in ("freedoom_1_d_e1m1.mid", "freedm_d_shawn3.mid")
+    )
+    trio = musegen.load("trio-4bar")
+    steps = trio.interpolate(a, b, steps=4, seed=0, bars=4)
+    assert all(len(track) for score in steps for track in score.tracks)
+    ends = [s.clip(*s.bar_lines()[[first, first + 4]].tolist()) for s, first in ((a, 0), (b, 0))]
+    for mine, theirs in zip((steps[0], steps[-1]), ends, strict=True):
+        x, y = Trio(4).encode(mine), Trio(4).encode(theirs)
+        assert (x == y).mean() > 0.9  # the ends are the user's notes, silent bars before them cut
+    between = [(Trio(4).encode(s) != Trio(4).encode(steps[0])).mean() for s in steps]
+    assert between == sorted(between)
