@@ -36,6 +36,12 @@ class Watch:
         """`old`: also take what is there already."""
         if not folder.is_dir():
             raise MusegenError(f"{folder}: is no folder; make it, or name another")
+        try:  # told now, not when the first file comes
+            (folder / RESULTS).mkdir(exist_ok=True)
+        except OSError as error:
+            raise MusegenError(
+                f"{folder}: cannot be written ({error.strerror}); choose a folder you may write to"
+            ) from None
         self.folder = folder
         self._done = {} if old else states(folder)
         self._last = dict(self._done)

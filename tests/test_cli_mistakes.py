@@ -134,6 +134,26 @@ def test_places_that_cannot_be_written_are_told(cli, tmp_path: Path) -> None:
     assert done.code == 1
     assert "choose a folder you may write to" in done.err
     assert cli("prepare", SAMPLES, "-o", tmp_path / "file" / "data").code == 1
+    (tmp_path / "musegen").write_text("")
+    done = cli("watch", tmp_path)
+    assert done.code == 1
+    assert "choose a folder you may write to" in done.err
+
+
+def test_reports_are_not_overwritten_after_minutes_of_work(cli, tmp_path: Path) -> None:
+    """Told before the model is loaded."""
+    (tmp_path / "table.json").write_text("mine")
+    (tmp_path / "file").write_text("")
+    wrong = (tmp_path, "exists already; use another -o, or --force"), (
+        tmp_path / "file" / "report",
+        "cannot be written (Not a directory); choose a folder you may write to",
+    )
+    for out, words in wrong:
+        done = cli("evaluate", "--data", SAMPLES, "-o", out)
+        assert done.code == 1
+        assert words in done.err
+        assert "preparing" not in done.err
+    assert (tmp_path / "table.json").read_text() == "mine"
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write")

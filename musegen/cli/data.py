@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import Any
 
 import click
 
 from musegen.cli.common import Talk, talk_options
+from musegen.errors import MusegenError
 
 
 def contents(folder: object, manifest: Mapping[str, Any]) -> list[str]:
@@ -33,6 +36,23 @@ def expect(data: str, *models: str | None) -> None:
             pretrained.read_config(pretrained.locate(name))
     if not dataset.is_prepared(data):
         next(corpora.entries(data))
+
+
+def room_for(folder: str, name: str, force: bool) -> None:
+    """Refuse a folder that cannot be written, or that has the file already, before any work.
+
+    Raises:
+        MusegenError: why.
+    """
+    if (Path(folder) / name).exists() and not force:
+        raise MusegenError(f"{Path(folder) / name}: exists already; use another -o, or --force")
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise MusegenError(
+            f"{folder}: cannot be written ({error.strerror}); choose a folder you may write to"
+        ) from None
 
 
 def _share(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, int] | None:

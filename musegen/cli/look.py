@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from musegen.cli.common import Number, Talk, pedal_option, read_score, talk_options
-from musegen.cli.data import contents, expect
+from musegen.cli.data import contents, expect, room_for
 from musegen.errors import InputError
 
 if TYPE_CHECKING:
@@ -92,6 +92,8 @@ def evaluate(
     if songs and (interpolation or attributes or n or spread is not None or on_card):
         raise click.UsageError("--drumify goes with --part, --seed, --temperature and --out only")
     expect(data, model, against)
+    if out:
+        room_for(out, "table.json", force)
     import json
     import tempfile
 
