@@ -144,9 +144,12 @@ def test_reports_are_not_overwritten_after_minutes_of_work(cli, tmp_path: Path) 
     """Told before the model is loaded."""
     (tmp_path / "table.json").write_text("mine")
     (tmp_path / "file").write_text("")
-    wrong = (tmp_path, "exists already; use another -o, or --force"), (
-        tmp_path / "file" / "report",
-        "cannot be written (Not a directory); choose a folder you may write to",
+    wrong = (
+        (tmp_path, "exists already; use another -o, or --force"),
+        (
+            tmp_path / "file" / "report",
+            "cannot be written (Not a directory); choose a folder you may write to",
+        ),
     )
     for out, words in wrong:
         done = cli("evaluate", "--data", SAMPLES, "-o", out)
