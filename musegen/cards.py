@@ -71,8 +71,8 @@ def card(family: str, kind: str, info: Mapping[str, Any]) -> str:
     Args:
         family: the networks' family.
         kind: the class of the representation.
-        info: of the bundle; its "about" and "weak" (Markdown) go before what is known of
-            the kind.
+        info: of the bundle; its "about", "use" (a command that makes music) and "weak" (Markdown)
+            go before what is known of the kind.
     """
     weak_in = [x for x in WEAK.get(kind, (TASTE,)) if x != PRIOR or family == "musicvae"]
     known = "\n".join(f"- {line}" for line in weak_in)
@@ -84,6 +84,7 @@ def card(family: str, kind: str, info: Mapping[str, Any]) -> str:
     figures = "\n".join(f"| {name} | {value:g} |" for name, value in info["held_out"].items())
     windows, songs = info["windows"], info["songs"]
     use = info["verbs"][0] + (" FILE" if info["verbs"][0] in ("groove", "drumify") else "")
+    use = info.get("use", use)
     about = info.get("about", f"A {CALLED.get(family, family)} of {kind.lower()}")
     table = "Not measured yet: `musegen evaluate PATH --data PREPARED --card`."
     if lines := [*info.get("evaluation", []), *info.get("attribute test", [])]:

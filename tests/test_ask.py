@@ -114,6 +114,8 @@ def test_drums_alone() -> None:
         ("groove", (), [BEAT], "groove-melody-2bar"),  # none that ships plays drums
         ("continue", (), [TUNE], "performance"),
         ("generate", ["chords"], (), "melody-chords-4bar"),
+        ("generate", ["seconds"], (), "performance"),
+        ("generate", ["rhythm"], (), "performance-rhythm"),
     ],
 )
 def test_the_model_follows_the_options_and_the_music(verb, options, music, model) -> None:

@@ -328,6 +328,10 @@ def test_every_shipped_model_does_what_it_says(cli, tmp_path: Path, name: str) -
     made = []
     verb = row["verbs"][0]
     music = [] if verb == "generate" else [SAMPLES / "oneill_swallows_tail.mid"]
+    config = pretrained.read_config(pretrained.locate(name))
+    needs = pipeline.PIPELINES[config["family"]].needs(config["model"])
+    assert needs <= {"rhythm"}
+    music += ["--rhythm", "1 1/2 1/2 (1) 2"] if needs else []
     for out in ("a.mid", "b.mid"):
         done = cli(verb, *music, "--model", name, "--seed", 4, "-o", tmp_path / out)
         assert done.code == 0, done.err
@@ -357,6 +361,8 @@ def test_a_verb_takes_a_model_that_has_it(cli, tmp_path: Path) -> None:
         (("generate", "--chords", "Am F"), "melody-chords-4bar"),
         (("generate", "--chords", "Am F", "--seconds", 4), "performance"),
         (("generate", "--mute", "drums"), "band-4bar"),
+        (("generate", "--rhythm", "1 1/2 1/2"), "performance-rhythm"),
+        (("generate", "--rhythm", SAMPLES / "oneill_swallows_tail.mid"), "performance-rhythm"),
         (("accompany", SAMPLES / "oneill_swallows_tail.mid", "--given", "guitar"), "band-4bar"),
     ],
 )

@@ -302,7 +302,7 @@ def test_recurrent_models_make_music_without_torch(tmp_path: Path) -> None:
         for name in (*VAES, *EVENTS)
         if name != RHYTHM
     ]
-    rhythm = [*("generate", "--rhythm", str(tune), "-q", "--seed", "1"), "-o", f"{tmp_path / 'r'}"]
+    rhythm = ["generate", "--rhythm", "1 1/2 1/2 2", "-q", "--seed", "1", "-o", str(tmp_path / "r")]
     verbs.append(f"run({rhythm})")
     for verb in ("interpolate", "vary", "reconstruct"):
         files = [str(tune)] * (2 if verb == "interpolate" else 1)

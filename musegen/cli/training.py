@@ -142,9 +142,10 @@ def train(
             return
     verbs = PIPELINES[family(wanted.model)].can(wanted.model)
     info = training_info(Path(folder), Path(out), preset, verbs)
-    bundle = pretrained.save(Path(out) / "bundle", model, wanted.representation, info, force=True)
     first_verb = verbs[0] if verbs[0] == "generate" else f"{verbs[0]} FILE"
-    first_verb += " --rhythm FILE" if getattr(wanted.model, "condition", "") == "rhythm" else ""
+    if getattr(wanted.model, "condition", "") == "rhythm":
+        info["use"] = first_verb = f"{first_verb} --rhythm FILE"
+    bundle = pretrained.save(Path(out) / "bundle", model, wanted.representation, info, force=True)
     talk.result(
         "train",
         {"bundle": str(bundle), "info": info},
