@@ -18,17 +18,18 @@ def rhythm_of(rhythm: str | Score, name: str = "rhythm") -> tuple[Notes, int]:
     Raises:
         InputError: no notes, a length that cannot be read, or a rest too long for a cell.
     """
+    wrong: type[InputError]
     if isinstance(rhythm, str):
         rows, length = _lengths(rhythm)
-        hint = WRITE
+        wrong, name, hint = OptionError, "rhythm", WRITE
     else:
         rows = Tuples(1).notes(rhythm)
         length = int(rhythm.bar_lines()[-1]) * PPQ // rhythm.ppq
-        hint = "give a piece that has pitched notes"
+        wrong, hint = InputError, "give a piece that has pitched notes"
     if not len(rows):
-        raise InputError(name, f"has no notes to take a rhythm from; {hint}")
+        raise wrong(name, f"has no notes to take a rhythm from; {hint}")
     if max(np.diff(rows[:, ONSET], prepend=0).max(), rows[:, DURATION].max()) > LONGEST:
-        raise InputError(name, f"has a note or rest of over {LONGEST // PPQ} quarters; shorten it")
+        raise wrong(name, f"has a note or rest of over {LONGEST // PPQ} quarters; shorten it")
     return rows, length
 
 
