@@ -161,6 +161,14 @@ def test_inpaint_keeps_what_begins_outside(
     assert after.recipe["verb"] == "inpaint"
 
 
+@pytest.mark.parametrize(("part", "tracks"), [(None, 1), ("piano", 2)])
+def test_a_tune_alone_stays_alone_unless_a_piano_is_asked_for(part: str, tracks: int) -> None:
+    tune = replace(song(), tracks=song().tracks[:1])
+    after = pipeline().inpaint(tune, bars="3-4", part=part, **QUICK)[0]
+    assert len(after.tracks) == tracks
+    assert after != tune
+
+
 def test_inpaint_writes_something_new() -> None:
     after = pipeline().inpaint(song(), bars="3-4", **QUICK)[0]
     assert len(rows(after) - rows(song())) > 5

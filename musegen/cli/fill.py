@@ -37,7 +37,7 @@ def accompany(**options: Any) -> None:
 @click.option("-n", default=1, show_default=True, type=click.IntRange(1, 1000), help="How many.")
 @click.option("--bars", help="Only these bars, as 5-6.")
 @click.option("--pitch", help="Only these pitches, as C3-C5.")
-@click.option("--part", help="Only this part of what the model plays.")
+@click.option("--part", help="melody or piano; what FILE has if silent.")
 @click.option("--track", help="Which track of FILE, by name or number.")
 @click.option("--chords", help='Chords to play, as "C Am F G".')
 @more_options

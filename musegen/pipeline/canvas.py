@@ -56,6 +56,13 @@ class Canvas:
         """Steps of the run."""
         return self.bars * BAR
 
+    @property
+    def present(self) -> tuple[int, ...]:
+        """The parts that some of the tracks are."""
+        last = len(self.roll.trackset) - 1
+        there = zip(self.score.tracks, self.parts, strict=True)
+        return tuple(sorted({min(part, last) for track, part in there if len(track) and part >= 0}))
+
     def selecting(self, region: NDArray[np.bool_]) -> tuple[Canvas, NDArray[np.bool_]]:
         """Without the notes that begin in a region, bool [tracks, steps, pitches]; and the cells
         that are free then: those of the region that no kept note sounds in, [planes, ...].

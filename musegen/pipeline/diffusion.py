@@ -170,7 +170,7 @@ class DiffusionPipeline(Painter):
             seed: same seed, same music.
             bars: which, from 1 on, as "5-6" or a pair.
             pitch: which, as "C3-C5" (middle C is C4) or a pair of MIDI pitches.
-            part: "melody" or "piano" alone.
+            part: "melody" or "piano" alone; by default those that the piece has.
             track: which track of the piece is the melody.
             name: what to call the piece in errors.
             say: is told what was taken.
@@ -191,7 +191,7 @@ class DiffusionPipeline(Painter):
             page,
             bars=bar_range(bars) if isinstance(bars, str) else bars,
             pitches=pitch_range(pitch) if isinstance(pitch, str) else pitch,
-            parts=self._part(part),
+            parts=self._part(part) or page.present,
         )
         how = Drawing(steps, sampler, eta, guidance, resample)
         return self._fill(page, chosen, n, "inpaint", seed, name, how, chords, report, finished)
