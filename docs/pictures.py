@@ -1,7 +1,7 @@
 """The overview pictures of the docs, from what `make demo` wrote into out/ and from the models.
 
 Usage: python docs/pictures.py FOLDER [more], which gets samples.png and interpolation.png, and with
-"more" also drums.png, long.png and trios.png.
+"more" also drums.png, drumify.png, long.png and trios.png.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ def main(folder: str, more: str = "") -> None:
         loops = mg.load("drums-2bar").generate(8, seed=1)
         tunes = mg.load("melody-16bar").generate(4, seed=2, style="fiddle")
         trios = mg.load("trio-4bar").generate(8, seed=1)
+        tune = mg.read("data/samples/ryan_fishers_hornpipe.mid")
+        beats = mg.load("drums-2bar").drumify(tune, 2, seed=1)
+        beats = [s.clip(*s.bar_lines()[[0, 8]].tolist()) for s in beats]
+        pictures["drumify.png"] = plot.grid(beats, ["drums for Fisher's Hornpipe", "others"], 1)
         pictures["trios.png"] = plot.grid(trios, [f"trio {i + 1}" for i in range(8)], 2)
         pictures["drums.png"] = plot.grid(loops, [f"loop {i + 1}" for i in range(8)], 4)
         pictures["long.png"] = plot.grid(tunes, [f"melody {i + 1}" for i in range(4)], 1)
