@@ -42,8 +42,7 @@ def process(*arguments: str, stdin: bytes = b"", **options: Any) -> subprocess.C
     return subprocess.run(
         [sys.executable, "-m", "musegen", *arguments],
         input=stdin,
-        env=environment(),
-        **({"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options),
+        **({"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment()} | options),
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 import tiny
-from commands import FISHER, HARVEST, process
+from commands import FISHER, HARVEST, environment, process
 from tiny import SAMPLES
 
 import musegen
@@ -142,6 +142,20 @@ def test_places_that_cannot_be_written_are_told(cli, tmp_path: Path) -> None:
     done = cli("watch", tmp_path)
     assert done.code == 1
     assert "choose a folder you may write to" in done.err
+
+
+def test_a_home_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    """Nobody hears of a list of fonts; the server has no place and says so."""
+    (tmp_path / "file").write_text("")
+    home = {"HOME": str(tmp_path / "file"), "MUSEGEN_HOME": str(tmp_path / "file" / "state")}
+    unset = ("MPLCONFIGDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")
+    env = {k: v for k, v in environment().items() if k not in unset} | home
+    made = process("generate", "-o", str(tmp_path), "--png", "--seed", "3", env=env)
+    assert (made.returncode, made.stderr) == (0, b"seed 3\n")
+    pytest.importorskip("starlette")
+    done = process("serve", env=env)
+    assert done.returncode == 1
+    assert b"cannot be written (Not a directory); set MUSEGEN_HOME to a folder" in done.stderr
 
 
 def test_reports_are_not_overwritten_after_minutes_of_work(cli, tmp_path: Path) -> None:

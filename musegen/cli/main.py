@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from importlib import import_module
@@ -94,6 +95,8 @@ def run(argv: list[str] | None = None) -> int:
     # Before torch loads: threads that wait asleep, up to 24 times faster on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    # It talks at length where it cannot keep its list of fonts.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     try:
         code = cli.main(argv, prog_name="musegen", standalone_mode=False)
     except click.exceptions.Abort:

@@ -291,10 +291,14 @@ def serve(port: int = 0, idle: float = 0.0, limits: Limits | None = None, say: A
         say: is told the address.
 
     Raises:
-        MusegenError: another server runs, or the port is taken.
+        MusegenError: another server runs, the port is taken, or there is no place for its files.
     """
     folder = Path(client.home())
-    folder.mkdir(0o700, parents=True, exist_ok=True)
+    try:
+        folder.mkdir(0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        why = f"cannot be written ({error.strerror})"
+        raise MusegenError(f"{folder}: {why}; set MUSEGEN_HOME to a folder of yours") from None
     held = lock(folder)
     private(folder / "python.txt", sys.executable.encode())
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
