@@ -39,6 +39,8 @@ def main(folder: str, more: str = "") -> None:
         beats = [s.clip(*s.bar_lines()[[0, 8]].tolist()) for s in beats]
         pictures["drumify.png"] = plot.grid(beats, ["drums for Fisher's Hornpipe", "others"], 1)
         pictures["trios.png"] = plot.grid(trios, [f"trio {i + 1}" for i in range(8)], 2)
+        songs = mg.load("melody-32bar").generate(4, seed=1)
+        pictures["long-32.png"] = plot.grid(songs, [f"melody {i + 1}" for i in range(4)], 1)
         pictures["drums.png"] = plot.grid(loops, [f"loop {i + 1}" for i in range(8)], 4)
         pictures["long.png"] = plot.grid(tunes, [f"melody {i + 1}" for i in range(4)], 1)
     for name, data in pictures.items():

@@ -19,6 +19,7 @@ from musegen.errors import InputError, ModelError, MusegenError, NothingGenerate
 from musegen.evaluate import measure
 from musegen.evaluate.latents import returns
 from musegen.fitting import begin, fitted
+from musegen.metrics import scale_consistency
 from musegen.models.latents import LatentDenoiser, LatentsConfig
 from musegen.objectives import Batch
 from musegen.objectives.diffusion import Diffusion
@@ -383,6 +384,29 @@ def test_silence_is_no_music() -> None:
         one.model.autoencoder.voices[0].logits.bias[0] = 1000.0
     with pytest.raises(NothingGeneratedError, match="silence"):
         SongPipeline(one).generate(1, **QUICK)
+
+
+def test_shipped_melodies_keep_a_key_as_windows_apart_do_not() -> None:
+    """Mean share of the notes in the best major or minor scale; 32 bars, nothing longer silent."""
+    song = load("melody-32bar")
+    made = song.generate(12, seed=5)
+    assert {s.length for s in made} == {32 * BAR}
+    apart = load("melody-2bar").generate(12 * 16, seed=5)
+    notes = [s.tracks[0].notes for s in apart]
+    strung = [
+        np.concatenate(
+            [n + np.array([2 * BAR * i, 0, 0, 0]) for i, n in enumerate(notes[k : k + 16])]
+        )
+        for k in range(0, len(notes), 16)
+    ]
+    kept, mixed = (
+        np.mean([scale_consistency(n)[0] for n in some])
+        for some in ([s.tracks[0].notes for s in made], strung)
+    )
+    assert kept > mixed + 0.03
+    for score in made:
+        onsets = np.sort(score.tracks[0].notes[:, ONSET])
+        assert np.diff(onsets, prepend=0, append=32 * BAR).max() <= 6 * BAR
 
 
 def test_nobody_gets_it_who_does_not_ask() -> None:

@@ -12,24 +12,26 @@ from musegen.sizes import MusicVAEConfig
 
 
 def melody_32bar_small() -> Preset:
-    """Sixteen windows of melody-2bar that belong together, with --init melody-2bar."""
+    """Sixteen windows of melody-2bar that belong together, with --init melody-2bar; so began the
+    shipped melody-32bar.
+    """
     schedule = Schedule("cosine", 1000)
     segment = melody_2bar_small().model
     assert isinstance(segment, MusicVAEConfig)
     return Preset(
-        "32-bar melodies on a CPU: 16 latents of melody-2bar, with --init melody-2bar",
+        "32-bar melodies on a CPU, with --init melody-2bar: 16 of its latents (melody-32bar)",
         LatentsConfig(segment, schedule=schedule),
         Melody(32),
         Diffusion(schedule, "v", spread=True),
         Training(
-            5000,
+            18_000,
             32,
             lr=2e-3,
             lr_final=2e-5,
             warmup=100,
             betas=(0.9, 0.99),
             weight_decay=0.01,
-            ema=0.998,
+            ema=0.999,
             transpose=3,
         ),
     )
