@@ -122,6 +122,7 @@ def main() -> None:
             *last,
         ]
         rows["`musegen vary A`, 4 pieces of 4 bars"] = [*verb, "vary", tunes[0], *last]
+        rows["`musegen drumify A`, 4 bars"] = [*verb, "drumify", tunes[0], *last]
         for model in ("melody-2bar", "melody-16bar", "performance"):
             make = EVENTS if model == "performance" else DRAW
             code = TORCH.format(model=model, make=make, out=f"{folder}/torch.mid")
