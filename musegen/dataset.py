@@ -106,8 +106,7 @@ class Windows:
         track = notes[:, TRACK] if notes.shape[1] > TRACK else np.zeros(len(notes), np.int64)
         plays = np.zeros((len(self), int(track.max(initial=0)) + 1), np.bool_)
         plays[owner, track] = True
-        full: NDArray[np.bool_] = plays.all(1)
-        return full
+        return np.asarray(plays.all(1))
 
     def keys(
         self, index: NDArray[np.integer], move: NDArray[np.integer] | int = 0

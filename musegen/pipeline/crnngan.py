@@ -358,7 +358,7 @@ def _events(ticks: int) -> int:
 def _paced(score: Score, like: Score) -> Score:
     """A score with the tempo and metre map of another."""
     tempos = tuple((t * PPQ // like.ppq, qpm) for t, qpm in like.tempos)
-    metres = tuple((t * PPQ // like.ppq, *metre) for t, *metre in like.metres)
+    metres = tuple((t * PPQ // like.ppq, n, d) for t, n, d in like.metres)
     return replace(score, tempos=tempos, metres=metres)
 
 

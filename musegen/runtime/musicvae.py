@@ -275,7 +275,9 @@ class MusicVAE:
         """
         parts = self._cut(x, self.config.segments)
         lines = parts.swapaxes(0, 1) if len(self.voices) > 1 else parts[None]
-        told, beside, logits, heard = self.conduct(z), self._given(given, len(z)), [], []
+        told, beside = self.conduct(z), self._given(given, len(z))
+        logits: list[Floats] = []
+        heard: list[Floats] = []
         for voice, line in zip(self.voices, lines, strict=True):
             rows = voice.after(told, line, self._heard(heard, beside))
             logits.append(rows.reshape(len(z), -1, rows.shape[-1]))
