@@ -229,6 +229,21 @@ def test_a_rhythm_is_kept() -> None:
     assert not torch.equal(made[..., 2], other[..., 2])
 
 
+@torch.no_grad()
+def test_notes_that_begin_together_in_a_rhythm_have_other_pitches() -> None:
+    model = network(replace(EVENTS, condition="rhythm", pitches=(60, 4)))
+    together = torch.tensor([0.5, 0.0, 0.0, 0.0, 0.5, 0.0])
+    rhythm = torch.stack([together, torch.full((6,), 0.5)], -1).expand(40, -1, -1)
+    for how in ({}, {"temperature": 0.0}, {"top_p": 0.5}):
+        x = model.decode(model.prior(40, seeded(), 6), given=rhythm, **how)
+        same = (127 * x[..., 2]).round().diff() == 0
+        assert not same[:, [0, 1, 2, 4]].any()
+    apart = rhythm.clone()
+    apart[..., 0] = 0.5
+    x = model.decode(model.prior(40, seeded(), 6), given=apart)
+    assert ((127 * x[..., 2]).round().diff() == 0).any()
+
+
 def test_an_event_is_told_its_time_and_length_and_when_the_next_one_comes() -> None:
     rhythm = torch.tensor([[[0.1, 0.5], [0.0, 0.4], [0.3, 0.2], [0.0, 0.0]]])  # the last is none
     told = ahead(rhythm)

@@ -260,12 +260,15 @@ class CRNNGAN(nn.Module):
         elif self.config.condition == "rhythm":
             assert given is not None
             rhythm = ahead(given)
+        last = None
         for i in range(1, z.shape[1]):
             h, state = self.lstm.step(heard, state)
             cue, forced = given, {}
             if rhythm is not None:
                 cue, forced = rhythm[:, i - 1], {0: rhythm[:, i - 1, 0], 2: rhythm[:, i - 1, 1]}
-            cell = head.draw(joined, h, z[:, i], onset, cue, forced, temperature, top_p)
+            how = (forced, temperature, top_p, last)
+            cell = head.draw(joined, h, z[:, i], onset, cue, *how)
+            last = None if rhythm is None else cell.x[:, 2].detach()
             onset, heard = onset + cell.ticks, cell.embedded
             x.append(cell.x)
             if show:

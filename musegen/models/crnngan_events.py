@@ -22,6 +22,8 @@ from musegen.sizes import Runs
 
 ORDER = (0, 2, 1, 3)  # time, pitch, length, intensity as columns of a cell
 
+BARRED = -1e9  # logits of what cannot be
+
 
 def marks(runs: Runs) -> Tensor:
     """Whole numbers from 0 on: `count` steps of `step` for each run, float32 [1 + counts]."""
@@ -257,12 +259,14 @@ class EventHead(nn.Module):
         forced: dict[int, Tensor],
         temperature: float,
         top_p: float,
+        last: Tensor | None = None,
     ) -> Cell:
         """A cell after states h [b, hidden], from uniform noise u [b, 4], where the event before
         began at onset [b] in ticks.
 
         `cue` is what is told [b, beats, cues] by beats of a quarter of the bar, or [b, cues] of the
-        event; numbers in `forced`, by their place in the order, are taken as given [b].
+        event; numbers in `forced`, by their place in the order, are taken as given [b]. An event
+        that begins with the one before, whose pitch is `last` [b] if that is given, has another.
         `temperature` and `top_p` are those of times and pitches; 0 takes the likeliest of all four.
         """
         hots, places, numbers = [], [], []
@@ -283,7 +287,11 @@ class EventHead(nn.Module):
                 both = F.linear(F.gelu(trunk[:, i] + context + told), *joined.logits[i])
                 # Lengths and intensities come as they are: a performance lives on their spread.
                 careful = (temperature, top_p) if i < 2 or temperature <= 0 else (1.0, 1.0)
-                hot = choose(both[:, :n], u[:, i], *careful).to(both)
+                marked = both[:, :n]
+                if i == 1 and last is not None:
+                    same = (self.rulers.ruler(i) - last[:, None]).abs() < 0.5 / 127
+                    marked = marked.masked_fill(same & (since == 0)[:, None], BARRED)
+                hot = choose(marked, u[:, i], *careful).to(both)
                 follows = hot @ joined.marks[i]
                 place = torch.tanh(both[:, n] + follows[:, -3]) / 2
                 number = follows[:, -2] + place * follows[:, -1]

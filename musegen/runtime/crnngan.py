@@ -15,6 +15,7 @@ from musegen.runtime.parts import LSTM, Draws, Floats, Ints, Linear, Weights, at
 from musegen.sizes import CRNNGANConfig, Runs
 
 ORDER = (0, 2, 1, 3)  # time, pitch, length, intensity as columns of a cell
+BARRED = -1e9  # logits of what cannot be
 
 
 def ticks_of(x: Floats) -> Floats:
@@ -103,6 +104,7 @@ class Head:
         forced: dict[int, Floats],
         temperature: float,
         top_p: float,
+        last: Floats | None = None,
     ) -> tuple[Floats, Floats, Floats]:
         """A cell after states h [b, hidden], see `EventHead.draw`.
 
@@ -111,6 +113,7 @@ class Head:
         """
         numbers: list[Floats] = []
         at: list[Ints] = []
+        since = np.zeros_like(onset)
         known: Floats | float = 0.0
         told = self.told(cue, onset)
         trunk = self.trunk(h).reshape(len(h), 4, -1)
@@ -122,13 +125,17 @@ class Head:
                 # Lengths and intensities come as they are: a performance lives on their spread.
                 careful = (temperature, top_p) if i < 2 or temperature <= 0 else (1.0, 1.0)
                 both = self.logits[i](gelu(trunk[:, i] + known + told))
+                if i == 1 and last is not None:
+                    same = np.abs(ruler - last[:, None]) < np.float32(0.5 / 127)
+                    both[:, :-1][same & (since == 0)[:, None]] = BARRED
                 at.append(at_places(both[:, :-1], u[:, i], *careful))
                 place = np.tanh(both[:, -1] + self.place[i][at[i]]) / 2
                 numbers.append(ruler[at[i]] + place * gaps[at[i]])
             if i < 3:
                 known = known + self.known[i][at[i]]
             if i == 0:
-                onset = np.add(onset, np.round(ticks_of(numbers[0])), dtype=np.float32)
+                since = np.round(ticks_of(numbers[0]))
+                onset = np.add(onset, since, dtype=np.float32)
                 known = known + self.now[self.slot(onset)]
                 told = self.told(cue, onset) if cue is not None and cue.ndim == 3 else told
         return np.stack([numbers[i] for i in ORDER], -1), self.heard(at, onset), onset
@@ -240,12 +247,15 @@ class CRNNGAN:
             given = np.zeros((n, 1, c.cues), np.float32)
         rhythm = ahead(given) if c.condition == "rhythm" and given is not None else None
         x, stack = [], Stack(self.layers, state)
+        last = None
         for i in range(1, z.shape[1]):
             h = stack.step(heard)
             cue, forced = given, {}
             if rhythm is not None:
                 cue, forced = rhythm[:, i - 1], {0: rhythm[:, i - 1, 0], 2: rhythm[:, i - 1, 1]}
-            cell, heard, onset = self.head.draw(h, z[:, i], onset, cue, forced, temperature, top_p)
+            how = (forced, temperature, top_p, last)
+            cell, heard, onset = self.head.draw(h, z[:, i], onset, cue, *how)
+            last = None if rhythm is None else cell[:, 2]
             x.append(cell)
             if onset.min() >= until:
                 break
