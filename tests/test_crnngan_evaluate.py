@@ -250,8 +250,8 @@ def test_training_for_rhythms(cli, tmp_path: Path) -> None:
     assert bundle.info["verbs"] == ["generate"]
     valid = load(folder(), "valid", Tuples(12, bars=2))
     made = midi.read(tmp_path / "run" / "samples" / "step000002.mid")
-    onsets = made.tracks[0].notes[:, 0] * 384 // made.ppq
-    first = valid.window(0)[:12, 0]
+    onsets = np.unique(made.tracks[0].notes[:, 0] * 384 // made.ppq)
+    first = np.unique(valid.window(0)[:12, 0])
     assert onsets[: len(first)].tolist() == first.tolist()
 
 
