@@ -74,7 +74,7 @@ def networks() -> None:
     torch.set_num_threads(1)
     print("| model | pieces | torch, ms | NumPy, ms |")
     print("|---|---|---|---|")
-    for name in ("melody-2bar", "drums-2bar", "melody-16bar"):
+    for name in ("melody-2bar", "drums-2bar", "trio-4bar", "melody-16bar"):
         theirs, ours = pretrained.load(name).model, pretrained.playable(name).model
         for n in (1, 16, 128):
             times: list[list[float]] = [[], []]
@@ -111,7 +111,7 @@ def main() -> None:
         for i, tune in enumerate(tunes):
             options = ["--seed", str(i), "--bars", "4", "-q", "-o", tune]
             subprocess.run([*verb, "generate", *options], check=True, env=environment)
-        for model in ("drums-2bar", "melody-16bar", "performance"):
+        for model in ("drums-2bar", "trio-4bar", "melody-16bar", "performance"):
             rows[f"`musegen generate --model {model}`"] = [
                 *verb, "generate", "--model", model, *last
             ]  # fmt: skip
