@@ -12,6 +12,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from musegen.representations.drums import hits
 from musegen.representations.events import FIRST_ONSET, LOWEST
 
 Values: TypeAlias = NDArray[np.float64]
@@ -72,7 +73,7 @@ ATTRIBUTES: Attributes = {
 }
 # Of loops, whose symbols have a bit for each of nine drums.
 DRUMS: Attributes = {
-    "density": lambda x: np.asarray((x[..., None] >> np.arange(9) & 1).sum(-1).mean(1), np.float64),
+    "density": lambda x: np.asarray(hits(x).sum(-1).mean(1), np.float64),
     "syncopation-16": lambda x: _syncopation(x > 0, 1),
     "syncopation-8": lambda x: _syncopation(x > 0, 2),
 }

@@ -46,3 +46,9 @@ class NothingGeneratedError(MusegenError):
     """A model ran and gave no notes. Exit code 5."""
 
     exit_code = 5
+
+
+def unwritable(path: object, error: OSError) -> MusegenError:
+    """What to say of a place that cannot be written."""
+    why = f"cannot be written ({error.strerror}); choose a folder you may write to"
+    return MusegenError(f"{path}: {why}")

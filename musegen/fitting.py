@@ -72,8 +72,9 @@ def fitted(preset: Preset, data: Windows, init: Bundle | None) -> Preset:
     styles = known + tuple(s for s in data.styles if s not in known)
     # New music has every part, also where training music was found that lacks one.
     whole = np.flatnonzero(data.full) if isinstance(data.representation, Trio) else slice(None)
-    kinds = [data.styles[i] for i in data.style[whole]]
-    counts = [kinds.count(s) for s in styles] if len(kinds) else [1] * len(styles)
+    kinds = np.bincount(data.style[whole], minlength=len(data.styles)).tolist()
+    count = dict(zip(data.styles, kinds, strict=True))
+    counts = [count.get(s, 0) for s in styles] if any(kinds) else [1] * len(styles)
     shares = tuple(round(c / sum(counts), 4) for c in counts)
     shift = preset.training.transpose
     facts: dict[str, Any] = {"styles": styles, "shares": shares, "shift": shift}

@@ -12,7 +12,17 @@ from numpy.typing import NDArray
 from musegen.representations.drums import Drums
 from musegen.representations.events import Melody
 from musegen.representations.trio import Trio
-from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Notes, Score, Track, as_notes, distinct
+from musegen.score import (
+    DURATION,
+    ONSET,
+    PITCH,
+    VELOCITY,
+    Score,
+    Track,
+    as_notes,
+    cut,
+    distinct,
+)
 from musegen.segment import bar_runs, pick_melody, trio_tracks
 
 Say = Callable[[str], None]
@@ -58,14 +68,8 @@ class Excerpt:
                 move = np.repeat(np.arange(times), len(notes)) * self.bars * BAR
                 notes = np.tile(notes, (times, 1))
                 notes[:, ONSET] += move
-            tracks.append(replace(track, notes=_cut(notes, bars * BAR)))
+            tracks.append(replace(track, notes=cut(notes, bars * BAR)))
         return replace(self, tracks=tuple(tracks), bars=bars)
-
-
-def _cut(notes: Notes, length: int) -> Notes:
-    rows = notes[notes[:, ONSET] < length].copy()
-    rows[:, DURATION] = np.minimum(rows[:, DURATION], length - rows[:, ONSET])
-    return rows
 
 
 def excerpt(
@@ -139,7 +143,7 @@ def _in_bars(score: Score, name: str, say: Say) -> Excerpt:
             moved = inside - np.array([run[0] - at, 0, 0, 0])
             moved[:, ONSET] = np.maximum(moved[:, ONSET], at)
             at, placed = at + int(run[-1] - run[0]), placed + len(inside)
-            pieces.append(_cut(moved, at))
+            pieces.append(cut(moved, at))
             begins += [int(np.maximum(inside[:, ONSET], run[0]).min())] if len(inside) else []
         tracks.append(replace(track, notes=np.concatenate(pieces)))
     total = sum(len(track) for track in score.tracks)

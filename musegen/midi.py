@@ -18,7 +18,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from musegen.errors import InputError, MusegenError
+from musegen.errors import InputError, MusegenError, unwritable
 from musegen.formats import chunks, quick
 from musegen.formats.assemble import clean
 from musegen.formats.smf import DRUM_CHANNEL
@@ -232,9 +232,7 @@ def write_atomic(path: str | Path, data: bytes, *, force: bool = False) -> Path:
         Path(temporary).replace(path)
         temporary = None
     except OSError as error:
-        raise MusegenError(
-            f"{path}: cannot be written ({error.strerror}); choose a folder you may write to"
-        ) from None
+        raise unwritable(path, error) from None
     finally:
         if temporary:
             Path(temporary).unlink(missing_ok=True)

@@ -30,6 +30,13 @@ def distinct(values: NDArray[Any]) -> NDArray[Any]:
     return ordered[new]
 
 
+def cut(notes: Notes, until: int) -> Notes:
+    """The notes that begin before a tick, none of them longer."""
+    kept = notes[notes[:, ONSET] < until].copy()
+    kept[:, DURATION] = np.minimum(kept[:, DURATION], until - kept[:, ONSET])
+    return kept
+
+
 def as_notes(rows: ArrayLike) -> Notes:
     """Rows (onset, duration, pitch, velocity), sorted by onset then pitch, read-only.
 

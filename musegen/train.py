@@ -175,7 +175,8 @@ def take(data: Windows, training: Training, seed: int, step: int, device: str) -
     mine = slice(distributed.rank(), None, distributed.world())
     x, style, shift = (torch.from_numpy(a[mine]).to(device) for a in arrays)
     given = None
-    index, _ = data.draw(step, len(arrays[0]), *how)
+    if training.keys or training.chords:
+        index, _ = data.draw(step, len(arrays[0]), *how)
     if training.keys:
         shift = torch.from_numpy(data.keys(index, arrays[2])[mine]).to(device)
     if training.chords:

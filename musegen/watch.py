@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from musegen.errors import MusegenError
+from musegen.errors import MusegenError, unwritable
 from musegen.midi import SUFFIXES
 
 RESULTS = "musegen"  # the folder in the watched one for what is made
@@ -39,9 +39,7 @@ class Watch:
         try:  # told now, not when the first file comes
             (folder / RESULTS).mkdir(exist_ok=True)
         except OSError as error:
-            raise MusegenError(
-                f"{folder}: cannot be written ({error.strerror}); choose a folder you may write to"
-            ) from None
+            raise unwritable(folder, error) from None
         self.folder = folder
         self._done = {} if old else states(folder)
         self._last = dict(self._done)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import click
 
-from musegen.cli.common import Talk, talk_options
-from musegen.errors import MusegenError
+from musegen.cli.common import F, Talk, talk_options
+from musegen.errors import MusegenError, unwritable
+
+
+def fixed_seed(of: str) -> Callable[[F], F]:
+    """The option --seed of what is measured or trained: 0 unless another is asked for."""
+    seeds = click.IntRange(0, 2**31 - 1)
+    return click.option("--seed", default=0, show_default=True, type=seeds, help=of)
 
 
 def contents(folder: object, manifest: Mapping[str, Any]) -> list[str]:
@@ -50,9 +56,7 @@ def room_for(folder: str, name: str, force: bool) -> None:
         Path(folder).mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise MusegenError(
-            f"{folder}: cannot be written ({error.strerror}); choose a folder you may write to"
-        ) from None
+        raise unwritable(folder, error) from None
 
 
 def _share(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, int] | None:
@@ -209,13 +213,7 @@ def _table(rows: list[tuple[str, ...]]) -> list[str]:
 
 @click.command()
 @click.argument("folder")
-@click.option(
-    "--seed",
-    default=0,
-    show_default=True,
-    type=click.IntRange(0, 2**31 - 1),
-    help="Of the random splits.",
-)
+@fixed_seed("Of the random splits.")
 @talk_options
 def leakage(folder: str, seed: int, as_json: bool, quiet: bool) -> None:
     """Measure how many held-out windows of a prepared FOLDER are in its training part, too.

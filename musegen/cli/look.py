@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from musegen.cli.common import Number, Talk, pedal_option, read_score, talk_options
-from musegen.cli.data import contents, expect, room_for
+from musegen.cli.data import contents, expect, fixed_seed, room_for
 from musegen.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,13 +28,7 @@ if TYPE_CHECKING:
     help="Which held-out songs.",
 )
 @click.option("-n", type=click.IntRange(16), help="Samples a set: 2048; pairs, latents: 256.")
-@click.option(
-    "--seed",
-    default=0,
-    show_default=True,
-    type=click.IntRange(0, 2**31 - 1),
-    help="Of the samples.",
-)
+@fixed_seed("Of the samples.")
 @click.option("--temperature", type=Number(0, 5), help="Of the samples; the model's own if silent.")
 @click.option("--spread", type=click.FloatRange(0, 2), help="Of the prior; 0.5 by default.")
 @click.option("--interpolation", is_flag=True, help="Measure the way between pairs of windows.")

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from musegen.cli.common import Talk, talk_options
-from musegen.cli.data import contents, expect
+from musegen.cli.data import contents, expect, fixed_seed
 
 
 @click.command()
@@ -52,13 +52,7 @@ def presets(name: str | None, as_json: bool, quiet: bool) -> None:
 @click.option("--data", required=True, type=click.Path(), help="Prepared folder, or MIDI files.")
 @click.option("-o", "--out", required=True, type=click.Path(), help="Folder of the run.")
 @click.option("--set", "assignments", multiple=True, help="KEY=VALUE, e.g. training.steps=500")
-@click.option(
-    "--seed",
-    default=0,
-    show_default=True,
-    type=click.IntRange(0, 2**31 - 1),
-    help="Of weights, order and noise.",
-)
+@fixed_seed("Of weights, order and noise.")
 @click.option(
     "--every",
     default=500,
@@ -140,11 +134,12 @@ def train(
             writer.close()
         if not first:
             return
-    verbs = PIPELINES[family(wanted.model)].can(wanted.model)
+    pipeline = PIPELINES[family(wanted.model)]
+    verbs = pipeline.can(wanted.model)
     info = training_info(Path(folder), Path(out), preset, verbs)
     first_verb = verbs[0] if verbs[0] == "generate" else f"{verbs[0]} FILE"
-    if getattr(wanted.model, "condition", "") == "rhythm":
-        info["use"] = first_verb = f"{first_verb} --rhythm FILE"
+    if needed := sorted(pipeline.needs(vars(wanted.model))):
+        info["use"] = first_verb = " ".join([first_verb, *(f"--{name} FILE" for name in needed)])
     bundle = pretrained.save(Path(out) / "bundle", model, wanted.representation, info, force=True)
     talk.result(
         "train",

@@ -25,7 +25,7 @@ from musegen.metrics import Values, overlapping_area, tone_statistics
 from musegen.pipeline.crnngan import TEMPERATURE, TOP_P
 from musegen.pretrained import Bundle
 from musegen.representations.tuples import PPQ, Tuples
-from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Notes
+from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Notes, cut
 
 BAR = 4 * PPQ
 PATTERN = 8  # notes of a pattern that may be copied
@@ -143,14 +143,8 @@ def drawn(
         if rhythm is not None:
             x = x * (rhythm[..., 1:].numpy() > 0)  # no tones where there is no rhythm
         scores = [replace(tuples, cells=x.shape[1]).decode(row) for row in x]
-        found += [_window(s.tracks[0].notes.astype(np.int64), until) for s in scores]
+        found += [cut(s.tracks[0].notes.astype(np.int64), until) for s in scores]
     return found
-
-
-def _window(notes: Notes, until: int) -> Notes:
-    kept = notes[notes[:, ONSET] < until].copy()
-    kept[:, DURATION] = np.minimum(kept[:, DURATION], until - kept[:, ONSET])
-    return kept
 
 
 def shuffle(pieces: Sequence[Notes], rng: np.random.Generator, rhythm: bool = False) -> list[Notes]:

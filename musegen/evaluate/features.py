@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from musegen import metrics
-from musegen.representations.drums import Drums
+from musegen.representations.drums import Drums, hits
 from musegen.representations.events import FIRST_ONSET, NO_EVENT, STEPS_PER_BAR, Melody
 from musegen.representations.trio import Trio
 
@@ -41,9 +41,9 @@ def features(x: Symbols, representation: Melody | Drums | Trio) -> dict[str, Val
 
 def _drums(x: Symbols) -> dict[str, Values]:
     """Hits and different drums in each bar, drums at each step that has one, places in the bar."""
-    hits = (x[..., None].astype(np.int64) >> np.arange(9)) & 1  # [n, steps, 9]
-    bars = hits.reshape(-1, STEPS_PER_BAR, 9)
-    together = hits.sum(-1).ravel()
+    hit = hits(x)  # [n, steps, 9]
+    bars = hit.reshape(-1, STEPS_PER_BAR, 9)
+    together = hit.sum(-1).ravel()
     found = {
         "hits per bar": bars.sum((1, 2)).astype(float),
         "drums per bar": bars.any(1).sum(-1).astype(float),

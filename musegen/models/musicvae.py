@@ -233,20 +233,20 @@ class MusicVAE(nn.Module):
         """Logits as `forward` gives them, from what each segment is told [b u, d]."""
         beside = self._given(given, len(x))
         x, b, u = self._cut(x, self.config.segments), len(x), self.config.segments
-        hidden = [None] * len(self.voices) if hide is None else self._lines(self._cut(hide, u))
-        logits, heard = [], list[Tensor]()
-        for (voice, line), covered in zip(self._lines(x), hidden, strict=True):
-            given = self._heard(heard, beside)
-            out = voice(told, line, None if covered is None else covered[1], given)
+        lines, logits = self._lines(x), []
+        hidden = [None] * len(lines) if hide is None else self._lines(self._cut(hide, u))
+        for k, ((voice, line), covered) in enumerate(zip(lines, hidden, strict=True)):
+            own = self._heard(lines[:k], beside)
+            out = voice(told, line, None if covered is None else covered[1], own)
             logits.append(out.reshape(b, -1, out.shape[-1]))
-            heard.append(voice.table(line))
         return logits
 
-    def _heard(self, before: list[Tensor], beside: Tensor | None) -> Tensor | None:
-        """What a voice is given: with `heed` vectors of the voices before it [n, t, d], and what
-        all are given.
+    def _heard(self, before: list[tuple[Voice, Tensor]], beside: Tensor | None) -> Tensor | None:
+        """What a voice is given: with `heed` vectors of the symbols [n, t] of those before it, and
+        what all are given.
         """
-        given = [*(before if self.config.heed else []), *([] if beside is None else [beside])]
+        given = [voice.table(line) for voice, line in before] if self.config.heed else []
+        given += [] if beside is None else [beside]
         return torch.cat(given, dim=-1) if given else None
 
     def scheduled(
@@ -258,13 +258,12 @@ class MusicVAE(nn.Module):
         given: Tensor | None = None,
     ) -> list[Tensor]:
         """Logits of scheduled sampling, see `Voice.scheduled`."""
-        beside, logits, heard = self._given(given, len(x)), [], list[Tensor]()
-        for voice, line in self._lines(self._cut(x, self.config.segments)):
-            own = self._heard(heard, beside)
-            out = voice.scheduled(told, line, chance, generator, own)
-            logits.append(out.reshape(len(x), -1, out.shape[-1]))
-            heard.append(voice.table(line))
-        return logits
+        beside, lines = self._given(given, len(x)), self._lines(self._cut(x, self.config.segments))
+        out = [
+            voice.scheduled(told, line, chance, generator, self._heard(lines[:k], beside))
+            for k, (voice, line) in enumerate(lines)
+        ]
+        return [logits.reshape(len(x), -1, logits.shape[-1]) for logits in out]
 
     @torch.no_grad()
     def decode(
@@ -288,12 +287,12 @@ class MusicVAE(nn.Module):
         beside: Tensor | None = None,
     ) -> Tensor:
         """Symbols [n, (k,) t] of segments that are told [n, d] and given [n, t, c]."""
-        lines, heard = list[Tensor](), list[Tensor]()
+        written: list[tuple[Voice, Tensor]] = []
         for voice in self.voices:
             assert isinstance(voice, Voice)
-            own = self._heard(heard, beside)
-            lines.append(voice.write(told, generator, temperature, top_p, own))
-            heard.append(voice.table(lines[-1]))
+            own = self._heard(written, beside)
+            written.append((voice, voice.write(told, generator, temperature, top_p, own)))
+        lines = [line for _, line in written]
         return torch.stack(lines, dim=1) if len(lines) > 1 else lines[0]
 
     def point(self, style: Tensor, shift: Tensor | None = None) -> Tensor:

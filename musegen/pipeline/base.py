@@ -8,8 +8,9 @@ from inspect import signature
 from typing import Any
 
 from musegen import pretrained
-from musegen.errors import ModelError
+from musegen.errors import ModelError, OptionError
 from musegen.pretrained import Bundle
+from musegen.representations.chords import from_sheet
 from musegen.score import Score
 from musegen.version import __version__
 
@@ -29,6 +30,29 @@ VERBS = (
     "groove",
     "drumify",
 )
+
+
+def chord_labels(text: str) -> tuple[str, ...]:
+    """Labels of the chords of a lead sheet, see `representations.chords.from_sheet`.
+
+    Raises:
+        OptionError: they cannot be read.
+    """
+    try:
+        return from_sheet(text)
+    except ValueError as error:
+        raise OptionError("chords", str(error)) from None
+
+
+def chord_symbols(text: str, bars: int, ppq: int) -> tuple[tuple[int, str], ...]:
+    """The chords of a lead sheet, one for each of so many bars of four quarters, from the beginning
+    again where there are too few: (tick, label).
+
+    Raises:
+        OptionError: they cannot be read.
+    """
+    labels = chord_labels(text)
+    return tuple((4 * ppq * i, labels[i % len(labels)]) for i in range(bars))
 
 
 class Pipeline:

@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from musegen import runtime
-from musegen.errors import InputError, ModelError, MusegenError, NothingGeneratedError, OptionError
-from musegen.pipeline.base import Pipeline, Say
-from musegen.pipeline.rhythm import cut, repeated, rhythm_of
+from musegen.errors import InputError, ModelError, MusegenError, NothingGeneratedError
+from musegen.pipeline.base import Pipeline, Say, chord_labels
+from musegen.pipeline.rhythm import repeated, rhythm_of
 from musegen.pretrained import Bundle
-from musegen.representations.chords import Chords, from_sheet
+from musegen.representations.chords import Chords
 from musegen.representations.tuples import PPQ, Tuples
 from musegen.runtime import Draws, slerp
-from musegen.score import DURATION, ONSET, PITCH, Notes, Score, Track, as_notes
+from musegen.score import DURATION, ONSET, PITCH, Notes, Score, Track, as_notes, cut
 
 _log = logging.getLogger("musegen")
 Floats: TypeAlias = NDArray[np.float32]
@@ -308,7 +308,7 @@ class CRNNGANPipeline(Pipeline):
             return None
         if self.condition != "beats":
             raise ModelError(f"{self.bundle.name} cannot be told chords; train performance")
-        labels = _labels(text)
+        labels = chord_labels(text)
         beats = -(-until // PPQ)
         bars = range(before, beats, 4)
         symbols = tuple((480 * beat, labels[i % len(labels)]) for i, beat in enumerate(bars))
@@ -334,20 +334,13 @@ class CRNNGANPipeline(Pipeline):
     ) -> Score:
         if not len(notes):
             raise NothingGeneratedError("nothing but silence came out; try another seed")
-        symbols = _labels(chords) if chords else ()
+        symbols = chord_labels(chords) if chords else ()
         lines = range(0, until, BAR) if symbols else ()
         told = tuple((bar, symbols[i % len(symbols)]) for i, bar in enumerate(lines))
         track = Track(as_notes(notes), name="Piano")
         return Score(
             (track,), PPQ, tempos=((0, float(tempo)),), chords=told, length=until, recipe=recipe
         )
-
-
-def _labels(text: str) -> tuple[str, ...]:
-    try:
-        return from_sheet(text)
-    except ValueError as error:
-        raise OptionError("chords", str(error)) from None
 
 
 def _events(ticks: int) -> int:

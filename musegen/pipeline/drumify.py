@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from musegen.pipeline import taps
-from musegen.representations.drums import KITS, Drums
+from musegen.representations.drums import KITS, Drums, hits
 from musegen.representations.events import STEPS_PER_BAR, STEPS_PER_QUARTER
 from musegen.runtime import Draws
 from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Notes, Score, Track, as_notes
@@ -70,8 +70,7 @@ def rhythm(score: Score, track: Track, windows: NDArray[np.int64], steps: int) -
 
 def ranks(loops: Symbols) -> NDArray[np.int64]:
     """What loops play at each step, as an index of `CHANCES`; the same shape."""
-    hit = (loops[..., None].astype(np.int64) >> np.arange(len(_RANK))) & 1
-    return np.asarray((hit * np.array(_RANK)).max(-1))
+    return np.asarray((hits(loops) * np.array(_RANK)).max(-1))
 
 
 def fit(loops: Symbols, heard: Rhythm) -> Floats:
@@ -139,7 +138,7 @@ def played(
     the taps are on the average.
     """
     kit = KITS[kind.kit]
-    bits = (loops[..., None].astype(np.int64) >> np.arange(len(kit.classes))) & 1
+    bits = hits(loops, len(kit.classes))
     window, step, drum = np.nonzero(bits * heard.inside[..., None])
     rows: Notes = np.empty((len(window), 4), np.int64)
     rows[:, ONSET] = windows[window, 0] + step * ppq // STEPS_PER_QUARTER

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from musegen import pretrained
 from musegen.attributes import chord_tones
 from musegen.config import nearest
-from musegen.errors import InputError, ModelError, NothingGeneratedError, OptionError
+from musegen.errors import InputError, ModelError, NothingGeneratedError
 from musegen.melody import Say, into_key, parse_key
 from musegen.metrics import scale_consistency
 from musegen.pipeline import taps
+from musegen.pipeline.base import chord_labels, chord_symbols
 from musegen.pipeline.drumify import followed, played, rhythm
 from musegen.pipeline.latent import Floats, LatentPipeline, Symbols, joined, with_velocity
-from musegen.representations.chords import Chords, from_sheet
+from musegen.representations.chords import Chords
 from musegen.representations.drums import Drums
 from musegen.representations.events import FIRST_ONSET, STEPS_PER_BAR, Melody
 from musegen.representations.trio import Trio
@@ -96,7 +97,7 @@ class MusicVAEPipeline(LatentPipeline):
         if chords and key:
             raise ValueError("give chords or a key: chords say the key themselves")
         if chords:
-            bars = bars or max(size, len(_labels(chords)))
+            bars = bars or max(size, len(chord_labels(chords)))
         bars = bars or size
         told = self._told(chords, bars)
         draws = Draws(seed)
@@ -122,7 +123,7 @@ class MusicVAEPipeline(LatentPipeline):
         recipe |= {"tempo": tempo, "n": n} | ({"key": key} if key else {})
         recipe |= {"style": style} if style else {}
         recipe |= {"chords": chords} if chords else {}
-        symbols = _sheet(chords, bars) if chords else ()
+        symbols = chord_symbols(chords, bars, 480) if chords else ()
         scores = []
         whole = np.concatenate(chosen, axis=-1)[..., : bars * STEPS_PER_BAR]
         for i, events in enumerate(whole):
@@ -323,7 +324,7 @@ class MusicVAEPipeline(LatentPipeline):
             raise ModelError(f"{self.bundle.name} takes no chords{others}")
         size = self.representation.bars
         whole = -(-bars // size) * size
-        score = Score(chords=_sheet(chords, whole), length=whole * 4 * 480)
+        score = Score(chords=chord_symbols(chords, whole, 480), length=whole * 4 * 480)
         told = Chords(4 * whole).encode(score).reshape(-1, 4 * size, 36)
         return told.astype(np.float32)
 
@@ -378,19 +379,6 @@ class MusicVAEPipeline(LatentPipeline):
 def _times(told: Floats | None, window: int, n: int) -> Floats | None:
     """What is told of a window, `n` times."""
     return None if told is None else np.tile(told[window], (n, 1, 1))
-
-
-def _sheet(text: str, bars: int) -> tuple[tuple[int, str], ...]:
-    """Chord symbols, one a bar, over so many bars: (tick at 480 a quarter, label)."""
-    labels = _labels(text)
-    return tuple((4 * 480 * i, labels[i % len(labels)]) for i in range(bars))
-
-
-def _labels(text: str) -> tuple[str, ...]:
-    try:
-        return from_sheet(text)
-    except ValueError as error:
-        raise OptionError("chords", str(error)) from None
 
 
 def _takes_chords(name: str) -> bool:

@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from musegen.errors import ModelError, OptionError
-from musegen.pipeline.base import Pipeline, Say
+from musegen.pipeline.base import Pipeline, Say, chord_symbols
 from musegen.pipeline.canvas import BAR, BEATS, STEP, Canvas, canvas
 from musegen.pretrained import Bundle
-from musegen.representations.chords import Chords, from_sheet
+from musegen.representations.chords import Chords
 from musegen.samplers import BACK, SAMPLERS, Plan
 from musegen.score import Score
 
@@ -132,7 +132,7 @@ class Painter(Pipeline):
             return None
         if not chords:
             return page.chords()
-        return Chords(page.bars * BEATS).encode(Score(chords=sheet(chords, page.bars, PPQ)))
+        return Chords(page.bars * BEATS).encode(Score(chords=chord_symbols(chords, page.bars, PPQ)))
 
     def _cells(self, page: Canvas) -> NDArray[np.float32]:
         """The kept notes of a page and rest behind them up to whole windows."""
@@ -178,7 +178,7 @@ class Painter(Pipeline):
         score = page.score
         if chords and chords != FREE:
             recipe |= {"chords": chords}
-            moved = ((t + page.start, c) for t, c in sheet(chords, page.bars, score.ppq))
+            moved = ((t + page.start, c) for t, c in chord_symbols(chords, page.bars, score.ppq))
             score = replace(score, chords=tuple(moved))
         page = replace(page, score=score)
         made: list[Score] = []
@@ -233,19 +233,6 @@ def generators(seed: int, first: int, n: int) -> list[torch.Generator]:
         np.random.SeedSequence((seed, i)).generate_state(1)[0] for i in range(first, first + n)
     ]
     return [torch.Generator().manual_seed(int(s)) for s in seeds]
-
-
-def sheet(text: str, bars: int, ppq: int) -> tuple[tuple[int, str], ...]:
-    """Chord symbols, one a bar, over so many bars: (tick, label).
-
-    Raises:
-        InputError: they cannot be read.
-    """
-    try:
-        labels = from_sheet(text)
-    except ValueError as error:
-        raise OptionError("chords", str(error)) from None
-    return tuple((i * BEATS * ppq, labels[i % len(labels)]) for i in range(bars))
 
 
 def bar_range(text: str) -> tuple[int, int]:

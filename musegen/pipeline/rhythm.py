@@ -6,7 +6,7 @@ import numpy as np
 
 from musegen.errors import InputError, OptionError
 from musegen.representations.tuples import LONGEST, PPQ, Tuples
-from musegen.score import DURATION, ONSET, Notes, Score
+from musegen.score import DURATION, ONSET, Notes, Score, cut
 
 WRITE = "write lengths in quarters, as 1 1/2 (1) 2, rests in parentheses"
 
@@ -40,13 +40,6 @@ def repeated(rows: Notes, length: int, until: int) -> Notes:
     many = np.tile(rows, (times, 1))
     many[:, ONSET] += shift
     return cut(many, until)
-
-
-def cut(notes: Notes, until: int) -> Notes:
-    """The notes that begin before a tick, none of them longer."""
-    kept = notes[notes[:, ONSET] < until].copy()
-    kept[:, DURATION] = np.minimum(kept[:, DURATION], until - kept[:, ONSET])
-    return kept
 
 
 def _lengths(text: str) -> tuple[Notes, int]:

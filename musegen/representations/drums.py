@@ -101,6 +101,12 @@ KITS: dict[KitName, Kit] = {
 }
 
 
+def hits(symbols: NDArray[np.integer], classes: int = 9) -> NDArray[np.int64]:
+    """Which classes of drums are hit, 0 or 1: symbols [...] to their bits [..., classes]."""
+    bits: NDArray[np.int64] = np.asarray(symbols, np.int64)[..., None] >> np.arange(classes) & 1
+    return bits
+
+
 @dataclass(frozen=True)
 class Drums:
     """Drums of `bars` bars of 4/4 as uint16 [16 * bars], values 0 to 511 (bit i: class i is hit).
@@ -149,8 +155,7 @@ class Drums:
 
     def decode(self, array: NDArray[np.integer]) -> Score:
         """Symbols [steps] to a score of one drum track, hits one step long, 480 ticks a quarter."""
-        bits = np.asarray(array, np.int64)[:, None] >> np.arange(len(KITS[self.kit].classes))
-        step, hit = np.nonzero(bits & 1)
+        step, hit = np.nonzero(hits(array, len(KITS[self.kit].classes)))
         return self._score(step, hit)
 
     def project(self, score: Score) -> Score:

@@ -274,19 +274,21 @@ class MusicVAE:
         each step.
         """
         parts = self._cut(x, self.config.segments)
-        lines = parts.swapaxes(0, 1) if len(self.voices) > 1 else parts[None]
+        lines = list(parts.swapaxes(0, 1) if len(self.voices) > 1 else parts[None])
         told, beside = self.conduct(z), self._given(given, len(z))
-        logits: list[Floats] = []
-        heard: list[Floats] = []
-        for voice, line in zip(self.voices, lines, strict=True):
-            rows = voice.after(told, line, self._heard(heard, beside))
-            logits.append(rows.reshape(len(z), -1, rows.shape[-1]))
-            heard.append(voice.table[line])
-        return logits
+        logits = (
+            voice.after(told, lines[k], self._heard(lines[:k], beside))
+            for k, voice in enumerate(self.voices)
+        )
+        return [rows.reshape(len(z), -1, rows.shape[-1]) for rows in logits]
 
-    def _heard(self, before: list[Floats], beside: Floats | None) -> Floats | None:
-        """What a voice is given: with `heed` vectors of the voices before it, and what all are."""
-        given = [*(before if self.config.heed else []), *([] if beside is None else [beside])]
+    def _heard(self, before: Sequence[Ints], beside: Floats | None) -> Floats | None:
+        """What a voice is given: with `heed` vectors of the symbols of those before it, and what
+        all are given.
+        """
+        heeded = zip(self.voices, before, strict=False) if self.config.heed else ()
+        given = [voice.table[line] for voice, line in heeded]
+        given += [] if beside is None else [beside]
         return np.concatenate(given, -1) if given else None
 
     def decode(
@@ -311,11 +313,9 @@ class MusicVAE:
     ) -> NDArray[np.int64]:
         """Symbols [n, (k,) t] of segments that are told [n, d] and given [n, t, c]."""
         lines: list[NDArray[np.int64]] = []
-        heard: list[Floats] = []
         for voice in self.voices:
-            own = self._heard(heard, beside)
+            own = self._heard(lines, beside)
             lines.append(voice.write(told, draws, temperature, top_p, own))
-            heard.append(voice.table[lines[-1]])
         return np.stack(lines, axis=1) if len(lines) > 1 else lines[0]
 
     def improvise(
