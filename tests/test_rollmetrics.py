@@ -503,3 +503,15 @@ def test_self_similarity_is_symmetric_and_a_share(seed: int) -> None:
     assert np.diag(found) == pytest.approx(np.ones(6))
     assert (found >= 0).all()
     assert (found <= 1 + 1e-9).all()
+
+
+@pytest.mark.parametrize("mode", ["octave", "paper"])
+@pytest.mark.parametrize("bar", [16, 10])  # beats alike, and a short last one
+def test_tonal_distances_alone_are_those_of_measure(mode: str, bar: int) -> None:
+    x = (np.random.default_rng(0).random((6, 4, 80, 30)) < 0.03).astype(np.uint8)
+    pairs = [(1, 2), (2, 3)]
+    alone = rolls.tonal_distances(x, 4, bar, pairs, mode)
+    assert alone.shape == (6, 2, 80 // bar)
+    whole = measure(x, 4, bar, drums=[0], mode=mode, pairs=pairs).values["TD"]
+    assert np.isfinite(whole).any()
+    assert np.array_equal(np.moveaxis(alone, 1, 2).reshape(-1, 2), whole, equal_nan=True)

@@ -211,7 +211,7 @@ class MuseGAN(nn.Module):
         if temperature > 0:
             chance = torch.rand(out.shape, generator=generator, device=generator.device).to(out)
             out = torch.sigmoid(out / temperature) - chance
-        roll = self.whole((out > 0).to(out)).to(torch.uint8)
+        roll = self.whole((out > 0).to(torch.uint8))
         return self.kept(led(roll) if self.config.onsets else roll, given).to(torch.uint8)
 
     def critic(self, x: Tensor, given: Tensor | None = None) -> Tensor:
@@ -340,7 +340,9 @@ def led(x: Tensor) -> Tensor:
     """Rolls [b, 2 k, t, p] without cells that are held though nothing was struck: they are no note,
     and are not written.
     """
-    sounds, struck = x.unflatten(1, (2, -1)).unbind(1)
-    step = torch.arange(1, x.shape[2] + 1, dtype=torch.int16, device=x.device).view(-1, 1)
-    begun, silent = ((cells * step).cummax(2).values for cells in (struck > 0, sounds == 0))
-    return torch.cat([sounds * (begun > silent), struck], dim=1)
+    live = x.clone()
+    sounds, struck = live.unflatten(1, (2, -1)).unbind(1)  # views
+    sounds[:, :, 0] &= struck[:, :, 0]
+    for t in range(1, x.shape[2]):
+        sounds[:, :, t] &= sounds[:, :, t - 1] | struck[:, :, t]
+    return live
