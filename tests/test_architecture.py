@@ -39,13 +39,14 @@ presets.groovae presets.latents presets
 cards pretrained fitting distributed runs optimisation train
 plot.lanes plot.figures plot.charts plot
 pipeline.base pipeline.canvas pipeline.painting pipeline.diffusion
-pipeline.roles pipeline.musegan pipeline.taps pipeline.drumify pipeline.latent pipeline.musicvae
-pipeline.rhythm pipeline.crnngan pipeline.groove pipeline.songs
+pipeline.roles pipeline.choosing pipeline.musegan
+pipeline.taps pipeline.drumify pipeline.latent pipeline.musicvae pipeline.rhythm
+pipeline.crnngan pipeline.groove pipeline.songs
 pipeline
 evaluate.report evaluate.attributes evaluate.diffusion evaluate.features
 evaluate.interpolation evaluate.harmony evaluate.drumify
 evaluate.musicvae evaluate.crnngan evaluate.groovae
-evaluate.musegan evaluate.latents evaluate.curves evaluate
+evaluate.musegan evaluate.musegan_fit evaluate.latents evaluate.curves evaluate
 server server.tasks server.payload server.worker server.jobs server.page server.app
 daw.fl daw.dawproject daw.reaper daw.muse daw.ableton daw
 sound sound.synth sound.render sound.play sound.show watch

@@ -76,11 +76,73 @@ def test_longer_music_has_more_phrases_that_belong_together() -> None:
     ]
     pipeline = band()
     generator = torch.Generator().manual_seed(0)
-    z = pipeline._phrases(pipeline.model.prior(1, generator), 4, generator)
+    z = pipeline._phrases(1, 4, generator)
     still = ~pipeline.model.moving()
     assert (z[:, :, still] == z[:1, :, still]).all()
     near, far = (z[i] - z[0] for i in (1, 2))
     assert 0 < float(near.norm()) < float(far.norm())
+
+
+def picky(of: int = 3) -> MuseGANPipeline:
+    """The band, with a choice of phrases whose tracks agree."""
+    d = 2 * 6  # pairs, counted in two ways
+    kept = {"of": of, "means": [1.0] * d, "weights": [-1.0] * d}
+    bundle = band().bundle
+    return MuseGANPipeline(replace(bundle, info={**bundle.info, "choice": kept}))
+
+
+def test_phrases_are_chosen_among_those_drawn() -> None:
+    """Each is a candidate, oftener one whose tracks agree; without a choice, the first."""
+    chooser, n = picky(), 48
+    generator = torch.Generator().manual_seed(5)
+    z = [chooser.model.prior(n, generator) for _ in range(3)]
+    drawn = np.stack([chooser._decode(each, generator) for each in z])
+    x = chooser.rolls(n, seed=5)
+    same = (drawn == x).all((2, 3, 4))  # [candidates, n]
+    assert same.any(0).all()
+    assert 0 < same[0].mean() < 0.7  # a third, but for the weights
+    assert np.array_equal(band().rolls(n, seed=5), drawn[0])
+    scores = np.stack([chooser.choice.scores(each, ROLL) for each in drawn])
+    mean, kept = scores.mean(), chooser.choice.scores(x, ROLL).mean()
+    assert mean + 0.3 * scores.std() < kept < scores.max(0).mean()
+    alone = np.zeros_like(x[:2])
+    alone[1, [2, 7], :, 5] = 1
+    assert chooser.choice.scores(alone, ROLL).tolist() == [0, 0]  # nobody disagrees
+
+
+def test_a_seed_is_the_same_phrase_in_all_verbs_that_choose() -> None:
+    chooser = picky()
+    found, bars = [], 5
+    for seed in range(4):
+        one = chooser.generate(seed=seed)[0]
+        assert one.tracks == chooser.generate(seed=seed)[0].tracks
+        assert one.tracks == ROLL.decode(chooser.rolls(1, seed=seed)[0]).tracks
+        found.append(one.tracks != band().generate(seed=seed)[0].tracks)
+        long = chooser.generate(seed=seed, bars=bars)[0].clip(0, BAR)
+        assert [t.notes.tolist() for t in long.tracks] == [
+            t.notes.tolist() for t in one.clip(0, BAR).tracks
+        ]
+    assert any(found)
+    way = chooser.interpolate(3, 2, steps=3, bars=bars)
+    plane = chooser.grid([1, 2, 3, 0], size=2, bars=bars)
+    for score, seed in zip((way[0], way[-1], *plane), (3, 2, 1, 2, 3, 0), strict=True):
+        assert score.tracks == chooser.generate(seed=seed, bars=bars)[0].tracks
+
+
+def test_options_do_not_change_which_phrases_are_chosen() -> None:
+    chooser = picky()
+    x = chooser.rolls(16, seed=2)
+    other = chooser.rolls(16, seed=2, threshold={"bass": 0.9})
+    assert (x[:, 3] != other[:, 3]).any()
+    rest = [0, 1, 2, 4]
+    assert np.array_equal(x[:, rest], other[:, rest])
+    warm = chooser.rolls(16, seed=2, temperature=1e-4)
+    assert (x == warm).mean() > 0.99
+    given = np.full(x.shape, -1, np.int8)
+    given[:, [1, 6]] = x[:, [1, 6]]
+    assert np.array_equal(
+        chooser.rolls(16, seed=2, given=given), band().rolls(16, seed=2, given=given)
+    )
 
 
 def test_tracks_can_be_muted_and_have_other_programs() -> None:

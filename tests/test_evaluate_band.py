@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
+import tiny
 from test_band import ROLL, band, walk
 from tiny import FOLDER, INFO, SAMPLES
 
+from musegen import evaluate as evaluate_family
 from musegen import pretrained
+from musegen.config import from_dict
 from musegen.dataset import Windows, load, settings_for
-from musegen.errors import InputError
-from musegen.evaluate import measure
+from musegen.errors import InputError, ModelError
+from musegen.evaluate import fitted, measure, musegan_fit
 from musegen.evaluate.musegan import (
     agree,
     evaluate,
@@ -23,7 +26,9 @@ from musegen.evaluate.musegan import (
     thresholds,
     told_apart,
 )
+from musegen.evaluate.musegan_fit import choice, tilted
 from musegen.objectives.adversarial import Adversarial
+from musegen.pipeline.choosing import Choice, distances
 from musegen.pipeline.musegan import MuseGANPipeline
 from musegen.prepare import prepare
 from musegen.presets import Preset, Training
@@ -97,14 +102,76 @@ def test_a_whole_report() -> None:
     assert again.coverage == found.numbers["coverage"]
 
 
+def written(x: np.ndarray) -> Windows:
+    """Rolls as windows of data."""
+    notes = [ROLL.decode_steps(roll) for roll in x]
+    offsets = np.cumsum([0, *map(len, notes)])
+    still = np.zeros(len(x), np.int64)
+    return Windows(np.concatenate(notes).astype(np.int16), offsets, still, ("made",), ROLL)
+
+
+def test_weights_of_a_choice_make_means_nothing() -> None:
+    f = RNG.normal(size=(2, 4000, 3)) + np.array([0.3, -0.2, 0])
+    w = tilted(f)
+    p = 1 / (1 + np.exp(f[1] @ w - f[0] @ w))[:, None]
+    mean = (p * f[0] + (1 - p) * f[1]).mean(0)
+    assert np.allclose(mean, -musegan_fit.LEAST * w, atol=1e-6)
+    assert w[0] < -0.3
+    assert w[1] > 0.2
+    assert abs(w[2]) < 0.1
+    never = tilted(np.abs(f))  # what no choice can bring about: all that there is of it
+    assert (never < -2).all()
+    assert np.isfinite(never).all()
+
+
+def test_a_choice_brings_pairs_of_tracks_as_near_as_in_music() -> None:
+    pipeline = band("none")
+    pool = np.nan_to_num(distances(pipeline.rolls(600, seed=3), ROLL), nan=1.0).mean((1, 2))
+    music = pipeline.rolls(600, seed=3)[np.argsort(pool)[:300]]  # those that agree
+
+    def apart(x: np.ndarray) -> float:
+        far = np.nanmean(distances(x, ROLL), axis=(0, 1)) - np.array(found.means)
+        return float(np.abs(far).mean())
+
+    found = choice(pipeline.bundle, written(music), drawn=2048, seed=1)
+    assert apart(music) < 1e-5
+    assert found.of == 2
+    chooser = MuseGANPipeline(pipeline.bundle)
+    chooser.choice = found
+    assert apart(chooser.rolls(600, seed=4)) < 0.5 * apart(pipeline.rolls(600, seed=4))
+    assert found == choice(chooser.bundle, written(music), drawn=2048, seed=1)
+    silent = music.copy()
+    silent[:, [1, 6]] = 0  # no piano: its pairs have nothing to say
+    none = choice(pipeline.bundle, written(silent), drawn=256, seed=1)
+    assert [w == 0 for w in none.weights] == 2 * (3 * [True] + 3 * [False])
+
+
+def test_a_bundle_is_fitted_to_its_music(cli, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What --fit finds is in the bundle afterwards, beside what it had, and is what is measured."""
+    windows("train")
+    folder = pretrained.save(tmp_path / "mine", band("none").model, ROLL, INFO)
+    fit = partial(musegan_fit.fitted, drawn=64)
+    monkeypatch.setitem(evaluate_family.FITTED, "musegan", fit)
+    options = ("--data", FOLDER / "band-data", "-n", 16, "--json")
+    done = cli("evaluate", folder, *options, "--fit")
+    assert done.code == 0
+    info = pretrained.load(folder).info
+    assert info.keys() - INFO.keys() == {"thresholds", "choice"}
+    assert info == INFO | fit(pretrained.load(folder), windows("train"))
+    assert MuseGANPipeline(pretrained.load(folder)).choice == from_dict(Choice, info["choice"])
+    again = cli("evaluate", folder, *options)
+    assert again.json["bars"] == done.json["bars"]
+    with pytest.raises(ModelError, match="nothing to fit"):
+        fitted(pretrained.load(tiny.bundle()), tiny.windows("train"))
+    with pytest.raises(InputError, match="no training windows"):
+        fitted(pretrained.load(folder), None)
+
+
 def test_thresholds_are_found_again() -> None:
     """Of music that the model made with some, these are the best."""
     pipeline = band("none")
     x = pipeline.rolls(48, seed=1, threshold={"piano": (0.3, 0.5), "bass": (0.4, 0.4)})
-    notes = [ROLL.decode_steps(roll) for roll in x]
-    offsets = np.cumsum([0, *map(len, notes)])
-    still = np.zeros(len(x), np.int64)
-    music = Windows(np.concatenate(notes).astype(np.int16), offsets, still, ("made",), ROLL)
+    music = written(x)
     assert np.array_equal(music.encode(np.arange(len(x))), x)
     found = thresholds(pipeline.bundle, music, n=len(x), seed=1)
     again = pipeline.rolls(len(x), seed=1, threshold=found)

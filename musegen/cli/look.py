@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 @click.option("--against", help="Another model whose interpolations are measured beside.")
 @click.option("--run", "logs", multiple=True, type=click.Path(), help="Folder of a run to draw.")
 @click.option("-o", "--out", type=click.Path(), help="Folder for table.json and pictures.")
+@click.option("--fit", is_flag=True, help="Fit what a bundle keeps of its training music first.")
 @click.option("--card", "on_card", is_flag=True, help="Write the table into the bundle's card.")
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
 @talk_options
@@ -58,6 +59,7 @@ def evaluate(
     against: str | None,
     logs: tuple[str, ...],
     out: str | None,
+    fit: bool,
     on_card: bool,
     force: bool,
     as_json: bool,
@@ -72,6 +74,7 @@ def evaluate(
       musegen evaluate melody-2bar --data data/melody --attributes --card
       musegen evaluate drums-2bar --data data/drums --drumify bands
       musegen evaluate performance --data data/played --run runs/a --run runs/b -o report
+      musegen evaluate runs/band/bundle --data data/band --fit --temperature 0
     """
     if against and not interpolation:
         raise click.UsageError("--against goes with --interpolation")
@@ -93,7 +96,7 @@ def evaluate(
 
     from musegen import dataset, pretrained
     from musegen.evaluate import attributes as moved
-    from musegen.evaluate import curves, measure
+    from musegen.evaluate import curves, fitted, measure
     from musegen.evaluate import drumify as answered
     from musegen.evaluate import interpolation as between
     from musegen.midi import write_atomic
@@ -114,6 +117,10 @@ def evaluate(
             prepare([data], where, dataset.settings_for(wanted), everything=part)
         else:
             training = dataset.load(data, "train", wanted)
+        if fit:
+            kept = fitted(bundle, training, report=talk.say)
+            pretrained.describe(model, {**bundle.info, **kept})
+            bundle = pretrained.load(model)
         parts = (bundle, dataset.load(where, part, wanted), training)
         if songs:
             both = (answered.songs_of(songs, data, kept) for kept in (part, "train"))

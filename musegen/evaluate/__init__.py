@@ -7,7 +7,7 @@ from typing import Any
 
 from musegen.dataset import Windows
 from musegen.errors import ModelError
-from musegen.evaluate import crnngan, diffusion, groovae, latents, musegan, musicvae
+from musegen.evaluate import crnngan, diffusion, groovae, latents, musegan, musegan_fit, musicvae
 from musegen.evaluate.report import Report
 from musegen.models import family
 from musegen.pretrained import Bundle
@@ -28,7 +28,10 @@ DRAWS |= dict.fromkeys(("crnngan", "groovae", "latents", "musegan"), ("temperatu
 # What is said of the music of a network in training, where a family has something to say.
 WATCHED: dict[str, Callable[[Any, Any], dict[str, float]]] = {"crnngan": crnngan.watched}
 
-__all__ = ["FAMILIES", "Report", "measure", "watched"]
+# What a bundle keeps that is fitted to its training music, where a family keeps something.
+FITTED: dict[str, Callable[..., dict[str, Any]]] = {"musegan": musegan_fit.fitted}
+
+__all__ = ["FAMILIES", "Report", "fitted", "measure", "watched"]
 
 
 def measure(bundle: Bundle, held_out: Windows, training: Windows | None, **options: Any) -> Report:
@@ -49,6 +52,24 @@ def measure(bundle: Bundle, held_out: Windows, training: Windows | None, **optio
         if option in options and option not in DRAWS.get(name, ()):
             raise ModelError(f"{bundle.name} is drawn from without a {option}; leave it out")
     return FAMILIES[name](bundle, held_out, training, **options)
+
+
+def fitted(bundle: Bundle, training: Windows | None, **options: Any) -> dict[str, Any]:
+    """What `musegen evaluate --fit` adds to a bundle's info; see the family's own `fitted`.
+
+    Args:
+        bundle: the model.
+        training: windows of the songs it was trained on.
+        options: seed, report (told what is being done), and what the family takes.
+
+    Raises:
+        InputError: no windows, or of another kind than the model's.
+        ModelError: its bundles keep nothing of the kind.
+    """
+    name = family(bundle.model.config)
+    if name not in FITTED:
+        raise ModelError(f"{bundle.name} has nothing to fit to its training music; leave out --fit")
+    return FITTED[name](bundle, training, **options)
 
 
 def watched(model: Any, representation: Any) -> dict[str, float]:

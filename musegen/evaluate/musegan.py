@@ -21,6 +21,7 @@ from musegen.errors import InputError
 from musegen.evaluate.report import Report
 from musegen.metrics.rolls import TRACK_METRICS, BarStatistics
 from musegen.metrics.rolls import measure as bars_of
+from musegen.pipeline.choosing import Choice
 from musegen.pipeline.musegan import MuseGANPipeline
 from musegen.pretrained import Bundle
 from musegen.representations.pianoroll import Pianoroll
@@ -87,7 +88,7 @@ def evaluate(
     roll: Pianoroll = bundle.representation
     if training is None or not len(held_out) or not len(training):
         raise InputError("data", "has no training or no held-out windows; prepare more songs")
-    held_out, training = (_as(w, roll) for w in (held_out, training))
+    held_out, training = (as_model(w, roll) for w in (held_out, training))
     pipeline = MuseGANPipeline(bundle)
     report(f"drawing {n} phrases")
     rows = {
@@ -148,6 +149,7 @@ def thresholds(
     """
     roll: Pianoroll = bundle.representation
     k, pipeline = len(roll.trackset), MuseGANPipeline(bundle)
+    pipeline.choice = Choice()  # of none: what is chosen is fitted after these
     real = _spread(replace(training, representation=roll), n)
     made, told = np.ones((len(real), k), bool), None
     if given:
@@ -324,12 +326,10 @@ def seeds(bundle: Bundle, n: int = SEEDS) -> bytes:
     return bytes(plot.grid(scores, [f"seed {i}" for i in range(n)]))
 
 
-def _as(windows: Windows, roll: Pianoroll) -> Windows:
-    theirs = windows.representation
-    if not isinstance(theirs, Pianoroll) or (theirs.tracks, theirs.bars) != (
-        roll.tracks,
-        roll.bars,
-    ):
+def as_model(windows: Windows, roll: Pianoroll) -> Windows:
+    """Windows as a model has them; InputError where they are of another kind."""
+    theirs, kind = windows.representation, (roll.tracks, roll.bars)
+    if not isinstance(theirs, Pianoroll) or (theirs.tracks, theirs.bars) != kind:
         raise InputError(
             "data", f"has not the model's windows: prepare --kind band --tracks {roll.tracks}"
         )

@@ -205,13 +205,15 @@ class MuseGAN(nn.Module):
                 probabilities as they are.
         """
         out = self.logits(z, given)
+        slope = 2 if self.config.output == "tanh" else self.slope
         bar = torch.as_tensor(threshold, dtype=out.dtype, device=out.device).clamp(1e-6, 1 - 1e-6)
-        out = out * (2 if self.config.output == "tanh" else self.slope)
-        out = out - bar.logit()[..., None, None]
+        level = bar.logit()[..., None, None] / slope
         if temperature > 0:
             chance = torch.rand(out.shape, generator=generator, device=generator.device).to(out)
-            out = torch.sigmoid(out / temperature) - chance
-        roll = self.whole((out > 0).to(torch.uint8))
+            on = torch.sigmoid((out - level) * slope / temperature) > chance
+        else:
+            on = out > level
+        roll = self.whole(on.to(torch.uint8))
         return self.kept(led(roll) if self.config.onsets else roll, given).to(torch.uint8)
 
     def critic(self, x: Tensor, given: Tensor | None = None) -> Tensor:

@@ -11,9 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from musegen.config import from_dict
 from musegen.errors import ModelError, MusegenError, NothingGeneratedError
 from musegen.pipeline import roles
 from musegen.pipeline.base import Pipeline, Say
+from musegen.pipeline.choosing import Choice
 from musegen.pretrained import Bundle
 from musegen.representations.pianoroll import Pianoroll
 from musegen.representations.tracks import TrackSet
@@ -37,6 +39,7 @@ class MuseGANPipeline(Pipeline):
         self.model = bundle.model
         self.representation: Pianoroll = bundle.representation
         self.tracks: TrackSet = self.representation.trackset
+        self.choice = from_dict(Choice, bundle.info.get("choice", {}))
 
     @classmethod
     def suits(cls, config: Mapping[str, Any], drums: bool) -> bool:
@@ -86,7 +89,7 @@ class MuseGANPipeline(Pipeline):
                 "ask for fewer or shorter pieces"
             )
         generator = torch.Generator().manual_seed(seed)
-        z = self._phrases(self.model.prior(n, generator), phrases, generator)
+        z = self._phrases(n, phrases, generator)
         x = self._decode(z.flatten(0, 1), generator, temperature, threshold)
         x = np.concatenate(np.split(x, phrases), axis=2)[:, :, : self._steps(bars)]
         recipe = self._recipe("generate", seed, temperature=temperature, bars=bars, n=n)
@@ -279,7 +282,7 @@ class MuseGANPipeline(Pipeline):
         `given` (int8 of that shape) have cells of 0 and 1, all others -1.
         """
         generator = torch.Generator().manual_seed(seed)
-        z = self.model.prior(n, generator)
+        z = self._phrases(n, 1, generator)[0] if given is None else self.model.prior(n, generator)
         told = None if given is None else torch.from_numpy(given)
         return self._decode(z, generator, temperature, threshold, told)
 
@@ -287,17 +290,18 @@ class MuseGANPipeline(Pipeline):
         """Latents [phrases, z] of a seed, as `generate` has them."""
         generator = torch.Generator().manual_seed(seed)
         phrases = -(-(bars or self.representation.bars) // self.representation.bars)
-        return self._phrases(self.model.prior(1, generator), phrases, generator)[:, 0]
+        return self._phrases(1, phrases, generator)[:, 0]
 
-    def _phrases(self, z: torch.Tensor, n: int, generator: torch.Generator) -> torch.Tensor:
-        """Latents [phrases, b, z] of longer music from those of its first phrase [b, z]."""
-        moving, found = self.model.moving(), [z]
-        for i in range(1, n):
-            other = self.model.prior(len(z), generator)
-            away = slerp(z[:, moving], other[:, moving], torch.tensor([FORM[i % len(FORM)]]))[0]
-            after = z.clone()
-            after[:, moving] = away
-            found.append(after)
+    def _phrases(self, n: int, phrases: int, generator: torch.Generator) -> torch.Tensor:
+        """Latents [phrases, n, z] of music from noise, each of phrases that belong together."""
+        moving, found = self.model.moving(), list[torch.Tensor]()
+        for i in range(phrases):
+            z = [self.model.prior(n, generator) for _ in range(self.choice.of)]
+            for other in z if i else ():
+                ends = found[0][:, moving], other[:, moving], torch.tensor([FORM[i % len(FORM)]])
+                other[:, ~moving], other[:, moving] = found[0][:, ~moving], slerp(*ends)[0]
+            # By the music as it was measured, so that no option changes which are chosen.
+            found.append(self.choice.chosen(z, self.representation, self._decode, generator))
         return torch.stack(found)
 
     def _written(
@@ -324,8 +328,8 @@ class MuseGANPipeline(Pipeline):
         self,
         z: torch.Tensor,
         generator: torch.Generator,
-        temperature: float,
-        threshold: PerTrack | None,
+        temperature: float = 0.0,
+        threshold: PerTrack | None = None,
         given: torch.Tensor | None = None,
         home: torch.Tensor | None = None,
     ) -> Roll:
