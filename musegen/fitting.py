@@ -13,6 +13,7 @@ import torch
 from musegen.dataset import Windows
 from musegen.errors import InputError, MusegenError
 from musegen.models.crnngan import CRNNGAN
+from musegen.models.diffusion import DiffusionConfig
 from musegen.models.latents import LatentDenoiser, LatentsConfig
 from musegen.models.musicvae import MusicVAE
 from musegen.presets import Preset
@@ -52,7 +53,9 @@ def begin(model: Any, init: Bundle, data: Windows, shift: int = 0) -> None:
     elif isinstance(model, (MusicVAE, CRNNGAN)):
         model.adopt(init.model)
     else:
-        model.load_state_dict(init.model.state_dict())
+        known = init.model.state_dict()
+        fresh = model.state_dict()  # a prior of the melody, where theirs has none
+        model.load_state_dict({k: v for k, v in fresh.items() if k.startswith("lead.")} | known)
     if isinstance(model, LatentDenoiser):
         moves = (
             transpose(x, np.full(len(x), move))
@@ -97,6 +100,8 @@ def fitted(preset: Preset, data: Windows, init: Bundle | None) -> Preset:
         if isinstance(ours, CRNNGANConfig):
             # No weight has the number of steps, and what is told can be something new.
             theirs = replace(theirs, steps=ours.steps, condition=ours.condition, cues=ours.cues)
+        if isinstance(theirs, DiffusionConfig) and not theirs.lead:
+            theirs = replace(theirs, lead=ours.lead, lead_layers=ours.lead_layers)
         for field in dataclasses.fields(theirs):
             mine, other = (getattr(c, field.name) for c in (ours, theirs))
             if mine != other:

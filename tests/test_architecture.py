@@ -31,7 +31,7 @@ dataset prepare.leakage
 schedules sizes runtime.parts runtime.musicvae runtime.crnngan runtime.groovae runtime
 sampling samplers layers models.voice models.crnngan_events models.crnngan models.musicvae
 models.patches models.musegan_critic models.musegan_bars models.musegan_keys models.musegan
-models.unet models.diffusion models.latents models.groovae models
+models.unet models.lead models.diffusion models.latents models.groovae models
 objectives objectives.variational objectives.players objectives.adversarial objectives.recurrent
 objectives.diffusion objectives.groove
 presets.base presets.musicvae presets.crnngan presets.musegan presets.diffusion

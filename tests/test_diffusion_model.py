@@ -88,7 +88,7 @@ def test_polyffusion_has_its_published_size() -> None:
 def test_the_small_one_is_small() -> None:
     config: Any = preset("piano_8bar").model
     model = Denoiser(config)
-    assert 4e6 < sum(p.numel() for p in model.parameters()) < 7e6
+    assert 4e6 < sum(p.numel() for p in model.parameters()) < 7.5e6
 
 
 @pytest.mark.parametrize(

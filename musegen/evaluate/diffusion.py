@@ -49,8 +49,8 @@ def measure(
     report: Callable[[str], None] = lambda text: None,
     **_: Any,
 ) -> Report:
-    """The report; n pieces are made with the chords of held-out windows, and a quarter of n
-    without; 128 are filled, and 48 made for each point of the curve.
+    """The report; n pieces are made with the chords of held-out windows, a quarter of n without,
+    and another without a melody drawn first; 128 are filled, 48 made for each point of the curve.
 
     Raises:
         InputError: no windows, or of other sizes than the model's.
@@ -70,23 +70,20 @@ def measure(
     made = generate(model, len(index), generator, told, plan)
     seconds = (time.perf_counter() - began) / len(index)
     report("generating freely")
-    free = generate(model, -(-len(index) // 4), generator, None, plan)
-    sets = {
-        "with chords": made > 0,
-        "free": free > 0,
-        "real": other > 0,
-        "shuffled": shuffled(real, rng) > 0,
-    }
+    quarter = -(-len(index) // 4)
+    free = generate(model, quarter, generator, None, plan)
+    sets = {"with chords": made > 0, "free": free > 0}
+    if getattr(model.config, "lead", 0):
+        report("generating without a melody first")
+        picked = None if told is None else told[torch.arange(quarter) * 4 % len(told)]
+        sets["diffusion alone"] = generate(model, quarter, generator, picked, plan, None) > 0
+    sets |= {"real": other > 0, "shuffled": shuffled(real, rng) > 0}
     truth = pool(real, roll)
     pools = {name: pool(x, roll) for name, x in sets.items()}
-    overlap = {
-        name: {f: metrics.overlapping_area(p[f], truth[f], edges(f)) for f in truth}
-        for name, p in pools.items()
-    }
-    divergence = {
-        name: {f: metrics.kl_divergence(p[f], truth[f], edges(f)) for f in truth}
-        for name, p in pools.items()
-    }
+    overlap, divergence = (
+        {n: {f: float(way(p[f], truth[f], edges(f))) for f in truth} for n, p in pools.items()}
+        for way in (metrics.overlapping_area, metrics.kl_divergence)
+    )
     frames = similarity(real, roll)
     likeness = {}
     for name, x in sets.items():
@@ -110,19 +107,10 @@ def measure(
         numbers["chord agreement"] = agreement(model, real, made, told, roll, generator, plan)
     numbers["inpainting"] = inpainting(model, real, told, roll, generator, plan)
     report("steps against quality")
-    some = slice(0, min(len(index), 48))
+    few = min(len(index), 48)
+    some = None if told is None else told[:few]
     numbers["steps against quality"] = {
-        k: _mean_overlap(
-            generate(
-                model,
-                some.stop,
-                generator,
-                None if told is None else told[some],
-                replace(plan, steps=k),
-            ),
-            truth,
-            roll,
-        )
+        k: _mean_overlap(generate(model, few, generator, some, replace(plan, steps=k)), truth, roll)
         for k in curve
     }
     if training is not None:
@@ -167,14 +155,20 @@ def rolls(
 
 
 def generate(
-    model: Any, n: int, generator: torch.Generator, told: torch.Tensor | None, plan: Plan
+    model: Any,
+    n: int,
+    generator: torch.Generator,
+    told: torch.Tensor | None,
+    plan: Plan,
+    temperature: float | None = 1.0,
 ) -> NDArray[np.float32]:
-    """Cells [n, planes, steps, pitches] of new music."""
+    """Cells [n, planes, steps, pitches] of new music; None for a melody without its prior."""
     parts = []
     for i in range(0, n, BATCH):
-        size = min(BATCH, n - i)
-        given = None if told is None else told[i : i + size]
-        parts.append(model.decode(model.prior(size, generator), generator, given, plan=plan))
+        given = None if told is None else told[i : i + BATCH]
+        blank = torch.full_like(model.prior(min(BATCH, n - i), torch.Generator()), -1.0)
+        free = torch.zeros(1, dtype=torch.bool)
+        parts.append(model.fill(blank, free, generator, given, plan=plan, temperature=temperature))
     return np.asarray(torch.cat(parts).cpu().numpy())
 
 
@@ -378,14 +372,14 @@ def table(numbers: dict[str, Any]) -> list[str]:
         f"{numbers['samples']} pieces, seed {numbers['seed']}, {numbers['steps']} steps of "
         f"{numbers['sampler']}, {numbers['seconds']:.2f} s a piece in batches",
         "",
-        "overlap with held-out" + " " * 4 + "".join(f"{n:>13}" for n in names),
+        "overlap with held-out" + " " * 4 + "".join(f"{n:>16}" for n in names),
     ]
     for feature in next(iter(numbers["overlap"].values())):
-        row = "".join(f"{numbers['overlap'][n][feature]:13.3f}" for n in names)
+        row = "".join(f"{numbers['overlap'][n][feature]:16.3f}" for n in names)
         lines.append(f"{feature:25}{row}")
-    lines += ["", "divergence in nats" + " " * 7 + "".join(f"{n:>13}" for n in names)]
+    lines += ["", "divergence in nats" + " " * 7 + "".join(f"{n:>16}" for n in names)]
     for feature in next(iter(numbers["divergence"].values())):
-        row = "".join(f"{numbers['divergence'][n][feature]:13.3f}" for n in names)
+        row = "".join(f"{numbers['divergence'][n][feature]:16.3f}" for n in names)
         lines.append(f"{feature:25}{row}")
     lines += ["", "self-similarity: pitch, duration"]
     for name, both in numbers["self-similarity"].items():

@@ -22,6 +22,7 @@ Deviations, each a field of the config:
   (Li and He 2025).
 - `single`: where a track has one key at a time, its cells are rivals, and Bayes' rule for one of n
   replaces the one above: what speaks for a key speaks against all others.
+- `lead`: a new melody is drawn first, by a prior of its own (`models.lead`), and filled around.
 - `positions`: a vector for each place in the window; a convolution does not know where it is.
 - Chords as planes: added beat by beat to the first features instead of attended to.
 """
@@ -38,9 +39,11 @@ import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
+from musegen.models.lead import Lead, ahead
 from musegen.models.unet import Keys, Residual, Transformer, Up, apply, conv, groups, waves
 from musegen.samplers import Denoise, Known, Plan, Random, drawn, invert, noised, sample
 from musegen.schedules import Prediction, Schedule, clean
+from musegen.sizes import HEAD
 
 Report = Callable[[int, int], None]
 
@@ -74,6 +77,9 @@ class DiffusionConfig:
         evidence: read a cell's own noisy value in closed form, see the module's docstring.
         single: tracks with at most one key at a time, told apart by it in closed form; with
             evidence.
+        lead: width of the prior that draws a new track 0 first (`lead.Lead`), which is `single`; 0
+            for none.
+        lead_layers: its layers.
         density: share of cells that are on, where the bias starts, for each plane; empty for none.
         dropout: of the residual blocks and transformers.
         schedule: of the noise.
@@ -98,6 +104,8 @@ class DiffusionConfig:
     keys: int = 0
     evidence: bool = False
     single: tuple[int, ...] = ()
+    lead: int = 0
+    lead_layers: int = 5
     density: tuple[float, ...] = ()
     dropout: float = 0.0
     schedule: Schedule = field(default_factory=Schedule)
@@ -130,6 +138,8 @@ class Denoiser(nn.Module):
             raise ValueError("keys need patches of beats of all pitches, bars, and a width over 2")
         residual = partial(Residual, time=4 * c.channels, kernel=c.kernel, dropout=c.dropout)
         transformer = partial(Transformer, heads=c.heads, context=c.context, dropout=c.dropout)
+        if c.lead and (0 not in c.single or c.lead % HEAD):
+            raise ValueError(f"a lead needs track 0 to be single, and a multiple of {HEAD}")
         # Into the network and out of it: a convolution of cells, or one map for each patch.
         edge = partial(conv, kernel=c.kernel if c.patch == (1, 1) else (1, 1))
         widths = [c.channels * m for m in c.multipliers]
@@ -179,6 +189,7 @@ class Denoiser(nn.Module):
                 if level and i == c.blocks:
                     self.up.append(Up(width, c.kernel))
         self.last = nn.Sequential(groups(width), nn.SiLU(), edge(width, out))
+        self.lead = Lead(c.steps, c.pitches, c.told, c.lead, c.lead_layers) if c.lead else None
         if c.density:
             self._begin_at_density()
 
@@ -319,14 +330,19 @@ class Denoiser(nn.Module):
         plan: Plan = Plan(),  # noqa: B008 - frozen
         guidance: float = 1.0,
         again: int = 1,
+        temperature: float | None = 1.0,
         report: Report = lambda done, total: None,
     ) -> Tensor:
         """Rolls [b, planes, steps, pitches] with x where `mask` (bool) is true and new cells
         elsewhere, which know of the kept ones by replacement; `again` is RePaint's resampling.
+        A lead draws its track before (`lead.ahead`) at the temperature, None for not at all.
         """
         x = x.to(self.place_of_weights)
-        known = Known(x, mask.to(x.device), again)
+        mask = mask.to(x.device)
+        if self.lead is not None and temperature is not None:
+            x, mask = ahead(self.lead, x, mask, given if guidance else None, generator, temperature)
         z = self.prior(len(x), generator)
+        known = Known(x, mask, again)
         return self.decode(
             z, generator, given, plan=plan, guidance=guidance, known=known, report=report
         )

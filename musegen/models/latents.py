@@ -31,7 +31,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from musegen.models.musicvae import MusicVAE
-from musegen.models.unet import waves
+from musegen.models.unet import Block, waves
 from musegen.samplers import Known, Plan, Random, drawn, noised, sample
 from musegen.schedules import Prediction, Schedule, clean
 from musegen.sizes import HEAD, MusicVAEConfig
@@ -77,31 +77,6 @@ class LatentsConfig:
 
 def _keys(windows: Tensor) -> list[bytes]:
     return [row.tobytes() for row in windows.to(torch.int16).cpu().numpy()]
-
-
-class Block(nn.Module):
-    """Attention and a wide layer, both told the noise level (Peebles and Xie 2023, adaLN-Zero)."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.heads = width // HEAD
-        self.mix = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
-        self.wide = nn.Linear(width, 4 * width)
-        self.narrow = nn.Linear(4 * width, width)
-        self.own = nn.Parameter(torch.zeros(6, width))
-
-    def forward(self, x: Tensor, time: Tensor, bias: Tensor) -> Tensor:
-        """Vectors x [b, w, d] told time [b, 6, d], attending with a bias [heads, w, w]."""
-        told = (time + self.own)[:, :, None].unbind(1)
-        q, k, v = rearrange(self.mix(_told(x, *told[:2])), "b w (n h d) -> n b h w d", n=3, d=HEAD)
-        seen = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-        x = x + told[2] * self.out(rearrange(seen, "b h w d -> b w (h d)"))
-        return x + told[5] * self.narrow(F.gelu(self.wide(_told(x, *told[3:5]))))
-
-
-def _told(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    return F.layer_norm(x, x.shape[-1:]) * (1 + scale) + shift
 
 
 class LatentDenoiser(nn.Module):

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from musegen.sizes import HEAD
+
 Pair = tuple[int, int]
 _BAR = 4  # patches of a beat
 
@@ -106,6 +108,41 @@ class Transformer(nn.Module):
         back = rearrange(h, "b (t p) d -> b d t p", t=x.shape[2])
         out: Tensor = x + self.outward(back)
         return out
+
+
+class Block(nn.Module):
+    """Attention and a wide layer, both told the noise level (Peebles and Xie 2023, adaLN-Zero)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.heads = width // HEAD
+        self.mix = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.wide = nn.Linear(width, 4 * width)
+        self.narrow = nn.Linear(4 * width, width)
+        self.own = nn.Parameter(torch.zeros(6, width))
+
+    def forward(
+        self, x: Tensor, time: Tensor, bias: Tensor, memory: list[Tensor] | None = None
+    ) -> Tensor:
+        """Vectors x [b, w, d] told time [b, 6, d], attending with a bias [heads, w, w].
+
+        With a memory x are the last ones of a sequence, and it holds the keys and values of all
+        those before them [b, heads, v, head], then theirs too; the bias is [heads, w, v + w].
+        """
+        told = (time + self.own)[:, :, None].unbind(1)
+        q, k, v = rearrange(self.mix(_told(x, *told[:2])), "b w (n h d) -> n b h w d", n=3, d=HEAD)
+        if memory is not None:
+            if memory:
+                k, v = torch.cat([memory[0], k], 2), torch.cat([memory[1], v], 2)
+            memory[:] = [k, v]
+        seen = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        x = x + told[2] * self.out(rearrange(seen, "b h w d -> b w (h d)"))
+        return x + told[5] * self.narrow(F.gelu(self.wide(_told(x, *told[3:5]))))
+
+
+def _told(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    return F.layer_norm(x, x.shape[-1:]) * (1 + scale) + shift
 
 
 class Up(nn.Module):

@@ -9,9 +9,11 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor, nn
 
+from musegen.models.lead import entropy
 from musegen.objectives import Batch, Losses, Phase
 from musegen.schedules import Prediction, Schedule, clean, target
 
+LEAD = 0.05  # nats a step of a melody beside those a cell of everything
 _LEAST = 1e-6  # of a probability, so that one sure mistake does not outweigh a batch
 
 
@@ -44,6 +46,7 @@ class Diffusion:
             loss vary less (Kingma et al. 2021, appendix I.1); else one by one, as published.
         unguided: share of the batch that is trained without its conditions, for classifier-free
             guidance (Ho and Salimans 2022).
+        learn: "all", or the prior of the melody alone around a denoiser that is there.
     """
 
     schedule: Schedule = field(default_factory=Schedule)
@@ -52,6 +55,7 @@ class Diffusion:
     error: Literal["squared", "entropy"] = "squared"
     spread: bool = False
     unguided: float = 0.0
+    learn: Literal["all", "lead"] = "all"
 
     def phases(self, model: nn.Module) -> list[Phase]:
         """One phase over the whole network."""
@@ -59,7 +63,9 @@ class Diffusion:
         def loss(batch: Batch, step: int, generator: torch.Generator) -> Losses:
             return self.loss(model, batch, generator)
 
-        return [Phase("denoise", [p for p in model.parameters() if p.requires_grad], loss)]
+        part = model.lead if self.learn == "lead" else model
+        assert isinstance(part, nn.Module)
+        return [Phase("denoise", [p for p in part.parameters() if p.requires_grad], loss)]
 
     def loss(self, model: Denoiser, batch: Batch, generator: torch.Generator) -> Losses:
         """The loss of a batch x [b, ...] of data about -1 to 1, at steps drawn for each."""
@@ -79,11 +85,19 @@ class Diffusion:
     def losses_at(
         self, model: Denoiser, x: Tensor, given: Tensor | None, t: Tensor, noise: Tensor
     ) -> Losses:
-        """The loss at given steps t [b] and noise [b, ...]."""
+        """The loss at given steps t [b] and noise [b, ...], and that of the melody's prior."""
+        lead = getattr(model, "lead", None)
+        extra = {} if lead is None else {"lead": entropy(lead, x[:, [0, x.shape[1] // 2]], given)}
+        if self.learn == "lead":
+            return {"loss": extra["lead"]}
         a, s = self.schedule.at(t, x)
         predicted = model(a * x + s * noise, t, given).float()
         error = self.errors(predicted, self.target(x, noise, a, s)).flatten(1).mean(1)
-        return {"loss": (error * self.weight(a, s).flatten()).mean()}
+        found = {"loss": (error * self.weight(a, s).flatten()).mean()}
+        if extra:
+            # Their weights have nothing in common; only the bound on the gradient weighs the two.
+            found = {"loss": found["loss"] + LEAD * extra["lead"], **extra}
+        return found
 
     def errors(self, predicted: Tensor, target: Tensor) -> Tensor:
         """How wrong each cell is."""

@@ -49,8 +49,9 @@ class DiffusionPipeline(Painter):
 
     @classmethod
     def untold(cls, sizes: Mapping[str, Any]) -> set[str]:
-        """Chords, where it has no place for them."""
-        return set() if sizes.get("told") else {"chords"}
+        """Chords and the melody's temperature, where it has no place for them."""
+        places = {"told": "chords", "lead": "temperature"}
+        return {option for size, option in places.items() if not sizes.get(size)}
 
     def generate(
         self,
@@ -64,6 +65,7 @@ class DiffusionPipeline(Painter):
         eta: float = 0.0,
         guidance: float = 1.0,
         resample: int = 2,
+        temperature: float = 1.0,
         chords: str = "",
         report: Report = quiet,
         finished: Finished = nobody,
@@ -80,6 +82,8 @@ class DiffusionPipeline(Painter):
             eta: noise that "ddim" adds, 0 to 1.
             guidance: how strictly chords are followed: 1 as learned, 0 not at all.
             resample: times that each step is made where music is kept, for it to fit.
+            temperature: of the melody, where the model draws it before the rest: higher is wilder,
+                0 takes the likeliest.
             chords: see the class.
             report: told how many of how many steps are done.
             finished: handed each piece and its number, from 0, as soon as it is made.
@@ -99,7 +103,7 @@ class DiffusionPipeline(Painter):
         none = tuple(np.ones(0, np.bool_) for _ in parts)
         roll = replace(self.representation, bars=bars)
         blank = Canvas(score, 0, bars, tuple(range(len(parts))), roll, none)
-        how = Drawing(steps, sampler, eta, guidance, resample)
+        how = Drawing(steps, sampler, eta, guidance, resample, temperature)
         if not chords and self.model.config.told:
             chords = progression(seed)
 
@@ -125,6 +129,7 @@ class DiffusionPipeline(Painter):
         eta: float = 0.0,
         guidance: float = 1.0,
         resample: int = 2,
+        temperature: float = 1.0,
         chords: str = "",
         report: Report = quiet,
         finished: Finished = nobody,
@@ -138,7 +143,7 @@ class DiffusionPipeline(Painter):
             raise MusegenError("cannot continue by less than a bar; give bars from 1 up")
         page = self._page(score, track, name, say, bars)
         chosen = region(page, bars=(page.bars - bars + 1, page.bars))
-        how = Drawing(steps, sampler, eta, guidance, resample)
+        how = Drawing(steps, sampler, eta, guidance, resample, temperature)
         return self._fill(page, chosen, n, "continue", seed, name, how, chords, report, finished)
 
     def inpaint(

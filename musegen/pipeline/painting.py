@@ -45,6 +45,7 @@ class Drawing:
         eta: noise that "ddim" adds, 0 to 1.
         guidance: how strictly chords are followed: 1 as learned, 0 not at all.
         resample: times that each step is made where music is kept, so that new music fits it.
+        temperature: of a melody that is drawn before the rest, see `models.lead`.
     """
 
     steps: int = 25
@@ -52,6 +53,7 @@ class Drawing:
     eta: float = 0.0
     guidance: float = 1.0
     resample: int = 2
+    temperature: float = 1.0
 
     def plan(self) -> Plan:
         """As samplers have it.
@@ -65,6 +67,8 @@ class Drawing:
             raise ModelError("steps go from 1 to 1000, eta from 0 to 1, resample from 1 to 50")
         if not 0 <= self.guidance <= 20:
             raise ModelError("guidance goes from 0 to 20; 1 follows chords as they were learned")
+        if self.temperature < 0:
+            raise ModelError("temperature must be a number from 0 up")
         return Plan(self.steps, self.sampler, self.eta)
 
     def turns(self, kept: bool) -> int:
@@ -201,6 +205,7 @@ class Painter(Pipeline):
                     plan=plan,
                     guidance=how.guidance,
                     again=how.turns(bool(kept.any())),
+                    temperature=how.temperature,
                     report=lambda k, _, before=before: report(before + k, total),
                 ).cpu()
                 left[:, at] = False

@@ -51,6 +51,7 @@ def piano_8bar() -> Preset:
             keys=48,
             evidence=True,
             single=(0,),
+            lead=160,
             density=(0.0032, 0.0126, 0.0045, 0.0264),
             schedule=schedule,
             prediction="x0",
@@ -105,5 +106,6 @@ def rules(preset: Preset) -> Rules:
             model.told == (36 if preset.training.chords else 0),
             "model.told must be 36 with training.chords and 0 without",
         ),
+        (model.lead > 0 or objective.learn == "all", 'objective.learn="lead" needs model.lead'),
         (0 <= objective.unguided < 1, "objective.unguided must be from 0 to below 1"),
     )
