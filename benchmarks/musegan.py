@@ -6,7 +6,9 @@ tracks. Both train alike: n_critic updates of the critic with a gradient penalty
 generator. With "musegan_48" the layers of both are the same; with "band" the port has them at the
 default's size, and our critic is made wider, to the port's number of parameters.
 With --given our networks have all that "band" ships with: some tracks are given in every batch,
-encoded, and heard by the harmony network; the port makes music from noise as before.
+encoded, and heard by the harmony network; the port makes music from noise as before. "sampling" is
+one pass of the networks; "sampling as band-4bar" is what that bundle does for phrases from noise,
+latents near those that were read, and one of two phrases chosen.
 Rounds alternate and seconds are those of the processor, so that other load meets both alike.
 
 Usage: python benchmarks/musegan.py [--preset band] [--given] [--batch 64] [--rounds N] [--json]
@@ -15,6 +17,7 @@ Usage: python benchmarks/musegan.py [--preset band] [--given] [--batch 64] [--ro
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import time
@@ -28,6 +31,8 @@ from musegen.models.musegan import MuseGAN, MuseGANConfig
 from musegen.objectives import Batch
 from musegen.objectives.adversarial import Adversarial
 from musegen.optimisation import optimiser, set_up_cpu
+from musegen.pipeline import load
+from musegen.pipeline.musegan import MuseGANPipeline
 from musegen.presets import Training, preset
 from musegen.train import one_step
 
@@ -186,6 +191,17 @@ def sampling(model: nn.Module, batch: int) -> Callable[[], None]:
     return draw
 
 
+def shipped(batch: int) -> Callable[[], None]:
+    """Phrases from noise as the shipped bundle makes them."""
+    pipeline, seeds = load("band-4bar"), itertools.count()
+    assert isinstance(pipeline, MuseGANPipeline)
+
+    def draw() -> None:
+        pipeline.rolls(batch, seed=next(seeds))
+
+    return draw
+
+
 def seconds(run: Callable[[], None]) -> float:
     start = time.process_time()
     run()
@@ -225,6 +241,10 @@ def main() -> None:
     }
     tasks = {"training": lambda m: training(m, options.batch, options.critics)}
     tasks["sampling"] = lambda m: sampling(m, options.batch)
+    if options.preset == "band" and not options.given:
+        tasks["sampling as band-4bar"] = lambda m: (
+            sampling(m, options.batch) if isinstance(m, Port) else shipped(options.batch)
+        )
     for task, make in tasks.items():
         runs = {"ours": make(ours), "port": make(theirs)}
         times: dict[str, list[float]] = {name: [] for name in runs}

@@ -3,8 +3,9 @@
     python benchmarks/parts.py --data data/band
 
 Distances of phrases from noise from training music, as `musegen evaluate` counts them, and how the
-others agree with the track that is given. Thresholds stay those of the bundle but for the row that
-has none, so that a row shows one change; a network that was trained without a part could do better.
+others agree with the track that is given. Thresholds and weights of the choice stay those of the
+bundle but for the rows that have none, so that a row shows one change; a network that was trained
+without a part could do better.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ def deaf(name: str) -> Callable[[MuseGAN], None]:
 
 PARTS: dict[str, Callable[[MuseGAN], None]] = {
     "as it ships": lambda model: None,
+    "no choice of phrases": lambda model: None,
     "thresholds of 0.5": lambda model: None,
     "latents from one Gaussian": setting(apart=1.0),
     "latents as they were read": setting(apart=0.0),
@@ -68,18 +70,25 @@ def main() -> None:
     held_out, learned = (
         dataset.load(options.data, part, whole.representation) for part in (options.part, "train")
     )
-    head = ("EB", "UPC", "QN paper", "TD", "told apart", "near", "TD around", "shared around")
+    head = ("EB", "UPC", "QN paper", "TD", "TD paper", "told apart", "near")
+    head += ("TD around", "shared around")
     print(f"| {options.model} | {' | '.join(head)} |\n{'|---' * (len(head) + 1)}|")
     for name, change in PARTS.items():
         model = deepcopy(whole.model)
         change(model)
-        info = {} if name.startswith("thresholds") else whole.info
+        without = {"no choice of phrases": "choice", "thresholds of 0.5": "thresholds"}.get(name)
+        info = {k: v for k, v in whole.info.items() if not without or not k.startswith(without)}
         one = Bundle(name, model, whole.representation, info, whole.family)
         found = evaluate(one, held_out, learned, n=options.n, seed=options.seed)
         far, paper = (found.distances[mode]["from noise"] for mode in ("octave", "paper"))
         agreed = found.agreement["generated"]
-        cells = [far["EB"], far["UPC"], paper["QN"], far["TD"], found.coverage["from noise"]]
-        cells += [found.variety["from noise"]["near"], agreed["TD"], agreed["shared"]]
+        cells = [far["EB"], far["UPC"], paper["QN"], far["TD"], paper["TD"]]
+        cells += [
+            found.coverage["from noise"],
+            found.variety["from noise"]["near"],
+            agreed["TD"],
+            agreed["shared"],
+        ]
         print(f"| {name} | {' | '.join(f'{v:.3f}' for v in cells)} |", flush=True)
 
 

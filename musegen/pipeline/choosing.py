@@ -22,9 +22,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from musegen.metrics.rolls import tonal_distances
+from musegen.models.musegan import MuseGAN
 from musegen.representations.pianoroll import Pianoroll
+from musegen.sampling import slerp
 
 MODES = ("octave", "paper")  # ways of counting TD, of pitch classes and of parts of the register
+
+FORM = (0.0, 0.35, 0.7, 0.35)  # how far each phrase's moving latents are from the first's
 
 Values: TypeAlias = NDArray[np.float64]
 Roll: TypeAlias = NDArray[np.uint8]
@@ -45,16 +49,42 @@ class Choice:
     means: tuple[float, ...] = ()
     weights: tuple[float, ...] = ()
 
-    def chosen(
-        self, z: Sequence[Tensor], roll: Pianoroll, decode: Decode, generator: torch.Generator
-    ) -> Tensor:
-        """One of each of the latents `of` times [n, z], by what they sound like decoded."""
-        if self.of == 1:
-            return z[0]
-        scores = self.scores(decode(torch.cat(list(z)), generator), roll).reshape(self.of, -1)
+    def phrases(
+        self,
+        model: MuseGAN,
+        roll: Pianoroll,
+        decode: Decode,
+        n: int,
+        many: int,
+        generator: torch.Generator,
+    ) -> tuple[Tensor, list[Roll]]:
+        """Latents [many, n, z] of n pieces of music from noise, of phrases that belong together:
+        all share the time-independent latents of the first, and the time-dependent ones move away
+        from it and come back. And what they are chosen by, if they are: rolls [n, channels, steps,
+        pitches] of each phrase, with the thresholds of the bundle, so that no option changes which.
+        """
+        moving, found, heard = model.moving(), list[Tensor](), list[Roll]()
+        for i in range(many):
+            z = model.prior(self.of * n, generator).unflatten(0, (self.of, n))
+            if i:
+                first, far = found[0].expand_as(z), torch.tensor([FORM[i % len(FORM)]])
+                away = slerp(first[..., moving], z[..., moving], far)[0]
+                z = first.clone()
+                z[..., moving] = away
+            if self.of == 1:
+                found.append(z[0])
+                continue
+            x = decode(z.flatten(0, 1), generator)
+            best = self.best(x, roll, generator) * n + torch.arange(n)
+            found.append(z.flatten(0, 1)[best])
+            heard.append(x[best.numpy()])
+        return torch.stack(found), heard
+
+    def best(self, x: Roll, roll: Pianoroll, generator: torch.Generator) -> Tensor:
+        """Which of rolls [of n, channels, steps, pitches] is chosen for each piece, [n]."""
+        scores = torch.from_numpy(self.scores(x, roll)).view(self.of, -1)
         chance = torch.rand(scores.shape, generator=generator, dtype=torch.float64)
-        best = (torch.from_numpy(scores) - (-chance.log()).log()).argmax(0)  # by Gumbel's maximum
-        return torch.stack(list(z))[best, torch.arange(len(best))]
+        return (scores - (-chance.log()).log()).argmax(0)  # Gumbel's maximum: by their weights
 
     def scores(self, x: Roll, roll: Pianoroll) -> Values:
         """Logarithms of the weights [n] of rolls [n, channels, steps, pitches]."""

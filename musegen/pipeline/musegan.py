@@ -23,7 +23,6 @@ from musegen.sampling import slerp
 from musegen.score import Score, Track
 
 _log = logging.getLogger("musegen")
-FORM = (0.0, 0.35, 0.7, 0.35)  # how far each phrase's moving latents are from the first's
 CANDIDATES = 8  # phrases drawn for each window of an accompaniment, the best fitting is kept
 MOST = 4096  # phrases in one call: more do not fit into the memory of a laptop
 
@@ -88,9 +87,7 @@ class MuseGANPipeline(Pipeline):
                 f"n and bars must be at least 1 and at most {MOST} phrases together; "
                 "ask for fewer or shorter pieces"
             )
-        generator = torch.Generator().manual_seed(seed)
-        z = self._phrases(n, phrases, generator)
-        x = self._decode(z.flatten(0, 1), generator, temperature, threshold)
+        x = self._drawn(n, phrases, seed, temperature, threshold)
         x = np.concatenate(np.split(x, phrases), axis=2)[:, :, : self._steps(bars)]
         recipe = self._recipe("generate", seed, temperature=temperature, bars=bars, n=n)
         return self._scores(x, tempo, mute, programs, recipe)
@@ -281,28 +278,34 @@ class MuseGANPipeline(Pipeline):
         """Phrases as the model has them, uint8 [n, channels, steps, pitches]; tracks that are
         `given` (int8 of that shape) have cells of 0 and 1, all others -1.
         """
+        if given is None:
+            return self._drawn(n, 1, seed, temperature, threshold)
         generator = torch.Generator().manual_seed(seed)
-        z = self._phrases(n, 1, generator)[0] if given is None else self.model.prior(n, generator)
-        told = None if given is None else torch.from_numpy(given)
-        return self._decode(z, generator, temperature, threshold, told)
+        z = self.model.prior(n, generator)
+        return self._decode(z, generator, temperature, threshold, torch.from_numpy(given))
+
+    def _drawn(
+        self, n: int, phrases: int, seed: int, temperature: float, threshold: PerTrack | None
+    ) -> Roll:
+        """Music from noise, [phrases n, channels, steps, pitches]."""
+        generator = torch.Generator().manual_seed(seed)
+        z, heard = self._phrases(n, phrases, generator)
+        if temperature == 0 and threshold is None and len(heard):
+            return np.concatenate(heard)
+        return self._decode(z.flatten(0, 1), generator, temperature, threshold)
 
     def _of_seed(self, seed: int, bars: int | None) -> torch.Tensor:
         """Latents [phrases, z] of a seed, as `generate` has them."""
         generator = torch.Generator().manual_seed(seed)
         phrases = -(-(bars or self.representation.bars) // self.representation.bars)
-        return self._phrases(1, phrases, generator)[:, 0]
+        return self._phrases(1, phrases, generator)[0][:, 0]
 
-    def _phrases(self, n: int, phrases: int, generator: torch.Generator) -> torch.Tensor:
-        """Latents [phrases, n, z] of music from noise, each of phrases that belong together."""
-        moving, found = self.model.moving(), list[torch.Tensor]()
-        for i in range(phrases):
-            z = [self.model.prior(n, generator) for _ in range(self.choice.of)]
-            for other in z if i else ():
-                ends = found[0][:, moving], other[:, moving], torch.tensor([FORM[i % len(FORM)]])
-                other[:, ~moving], other[:, moving] = found[0][:, ~moving], slerp(*ends)[0]
-            # By the music as it was measured, so that no option changes which are chosen.
-            found.append(self.choice.chosen(z, self.representation, self._decode, generator))
-        return torch.stack(found)
+    def _phrases(
+        self, n: int, many: int, generator: torch.Generator
+    ) -> tuple[torch.Tensor, list[Roll]]:
+        """Latents [many, n, z] of music from noise, and rolls; see `Choice.phrases`."""
+        made = self.model, self.representation, self._decode
+        return self.choice.phrases(*made, n, many, generator)
 
     def _written(
         self,
