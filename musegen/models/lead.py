@@ -36,13 +36,14 @@ class Lead(nn.Module):
         self.chords = nn.Linear(2 * (told + 1), width) if told else None
         self.place = nn.Parameter(torch.zeros(steps, width))
         self.near = nn.Parameter(torch.zeros(width // HEAD, steps))
-        self.blocks = nn.ModuleList(Block(width) for _ in range(layers))
+        blocks = [Block(width) for _ in range(layers)]
+        self.blocks = nn.ModuleList(blocks)
         self.drop = nn.Dropout(0.1)
         self.last = nn.Linear(width, pitches + FIRST)
         for table in (self.symbol, self.sounding):
             nn.init.normal_(table.weight, std=0.3)
         with torch.no_grad():  # every block begins as a small change
-            for block in self.blocks:
+            for block in blocks:
                 block.own[[2, 5]] = 0.3
 
     def read(self, x: Tensor) -> Tensor:
