@@ -101,8 +101,8 @@ def fitted(preset: Preset, data: Windows, init: Bundle | None) -> Preset:
             # No weight has the number of steps, and what is told can be something new.
             theirs = replace(theirs, steps=ours.steps, condition=ours.condition, cues=ours.cues)
         if isinstance(ours, DiffusionConfig) and isinstance(theirs, DiffusionConfig):
-            if not theirs.lead:  # it may come later
-                theirs = replace(theirs, lead=ours.lead, lead_layers=ours.lead_layers)
+            sizes = theirs if theirs.lead else ours  # a lead may come later
+            theirs = replace(theirs, lead=sizes.lead, lead_layers=sizes.lead_layers)
         for field in dataclasses.fields(theirs):
             mine, other = (getattr(c, field.name) for c in (ours, theirs))
             if mine != other:
