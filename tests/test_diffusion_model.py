@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from musegen.models.diffusion import Denoiser, DiffusionConfig
-from musegen.models.unet import Conv, waves
+from musegen.models.unet import Conv, _over_keys, waves
 from musegen.objectives import Batch
 from musegen.objectives.diffusion import Diffusion
 from musegen.presets import check, preset
@@ -301,3 +302,11 @@ def test_impossible_networks_are_refused() -> None:
         Denoiser(replace(PLAIN, single=(0,)))
     with pytest.raises(ValueError, match="all pitches"):
         Denoiser(replace(TINY, keys=6, patch=(4, 6)))
+
+
+def test_banded_products_are_convolutions_over_keys() -> None:
+    depthwise = nn.Conv1d(6, 6, 25, padding=12, groups=6)
+    x = torch.randn(2, 40, 3, 6, generator=gen())
+    expected = depthwise(rearrange(x, "b p t c -> (b t) c p"))
+    expected = rearrange(expected, "(b t) c p -> b p t c", b=2)
+    torch.testing.assert_close(_over_keys(depthwise, x), expected)

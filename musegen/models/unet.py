@@ -34,9 +34,9 @@ class Conv(nn.Conv2d):
         if kernel > 1:
             h = F.pad(h, (0, 0, around, around))
             last = (h.shape[1] - kernel) // stride * stride
-            h = torch.cat([h[:, i : i + last + 1 : stride] for i in range(kernel)], -1)
-        weight = rearrange(self.weight, "o c k 1 -> o (k c)")
-        return F.linear(h, weight, self.bias).mT[..., None]
+            near = [h[:, i : i + last + 1 : stride] for i in range(kernel)]
+            h = torch.stack(near, -1).flatten(2)  # as the weights lie, which are not copied so
+        return F.linear(h, self.weight.flatten(1), self.bias).mT[..., None]
 
 
 class Residual(nn.Module):
@@ -197,16 +197,25 @@ class Keys(nn.Module):
         """
         h = rearrange(heard, "b (p c) t 1 -> b p t c", p=mine.shape[1])
         own = self.thin(mine)
-        near = self.octave(rearrange(own, "b p t c -> (b t) c p"))
-        near = rearrange(near, "(b t) c p -> b p t c", b=len(mine))
+        near = _over_keys(self.octave, own)
         # What a key and those around it do in this bar and in all, for registers and repetition.
         bars = own.unflatten(2, (-1, _BAR)).mean(3)
         both = torch.cat([bars, own.mean(2, keepdim=True).expand_as(bars)], -1)
-        far = self.wide(rearrange(both, "b p n c -> (b n) c p"))
-        far = self.recall(rearrange(far, "(b n) c p -> b p n c", b=len(mine)))
-        far = far.repeat_interleave(_BAR, 2)
+        far = self.recall(_over_keys(self.wide, both)).repeat_interleave(_BAR, 2)
         h = F.silu(self.join(_around(torch.cat([mine, h], -1))) + self.hear(near) + far)
         return rearrange(self.last(h), "b p t (k i) -> b k (t i) p", i=self.patch)
+
+
+def _over_keys(depthwise: nn.Conv1d, x: Tensor) -> Tensor:
+    """A convolution of each feature of x [b, p, t, c] over keys, as one banded matrix product for
+    each feature: in batches CPUs do that five times faster.
+    """
+    size, (around,) = x.shape[1], depthwise.padding
+    index = torch.arange(size, device=x.device)
+    apart = (index - index[:, None] + int(around)).clamp(-1, 2 * int(around) + 1)
+    bands = F.pad(depthwise.weight[:, 0], (1, 1))[:, apart + 1]  # [c, p, p], none out of reach
+    out = bands @ rearrange(x, "b p t c -> c p (b t)")
+    return rearrange(out, "c p (b t) -> b p t c", b=len(x)) + depthwise.bias
 
 
 def _around(x: Tensor) -> Tensor:
