@@ -102,10 +102,19 @@ def test_drawn_steps_are_those_of_the_chances(begun: int) -> None:
     assert (found[:, begun:] == expected[:, begun:]).all()
 
 
-def test_temperature_nought_takes_the_likeliest() -> None:
-    found = lead().draw(torch.zeros(2, 0, dtype=torch.long), chords(2), gen(), 0.0)
+def test_temperature_is_of_the_keys_alone() -> None:
+    """At nought the likeliest begins; whether any begins does not hang on it."""
+    none = torch.zeros(200, 0, dtype=torch.long)
+    told = chords(1).expand(200, -1, -1)
+    found = lead().draw(none, told, gen(), 0.0)
     with torch.no_grad():
-        assert (found == lead()(found, chords(2)).argmax(-1)).all()
+        odds = lead()(found, told)
+    struck = found >= FIRST
+    assert 0.1 < struck.float().mean() < 1
+    assert (found[struck] == odds[struck][:, FIRST:].argmax(-1) + FIRST).all()
+    usual = lead().draw(none, told, gen())
+    kinds = [torch.bincount(s[:, 0].clamp(max=FIRST), minlength=3) for s in (found, usual)]
+    assert torch.equal(*kinds)  # the same chances meet the same shares
 
 
 def test_a_melody_does_not_hang_on_others_in_the_batch() -> None:

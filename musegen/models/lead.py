@@ -74,21 +74,27 @@ class Lead(nn.Module):
     def draw(
         self, known: Tensor, given: Tensor | None, generator: Random, temperature: float = 1.0
     ) -> Tensor:
-        """Symbols [b, steps] that begin with those known [b, t], t from 0 to steps."""
+        """Symbols [b, steps] that begin with those known [b, t], t from 0 to steps.
+
+        Rhythm is drawn as it was learned. Which key begins is drawn at the temperature: keys are
+        many, and the share of wrong ones that a network leaves adds up; colder rhythms are rests.
+        """
         n, begun = known.shape
         chance = _uniform(n, self.steps, generator).to(known.device)
         places, bias = self.place + self._told(given, n), self._bias()
         inputs = F.pad(known, (1, 0), value=self.pitches + FIRST)
-        keys = self._last(inputs, (inputs >= FIRST) & (inputs < self.pitches + FIRST))
+        last = self._last(inputs, (inputs >= FIRST) & (inputs < self.pitches + FIRST))
         memories: list[list[Tensor]] = [[] for _ in self.blocks]
         found, seen = [known], 0
         for t in range(begun, self.steps):
             now = slice(seen, t + 1)
-            odds = self._next(inputs, keys, places[:, now], bias[:, now, : t + 1], memories)[:, -1]
-            share = (odds / max(temperature, 1e-4)).softmax(-1).cumsum(-1)
+            odds = self._next(inputs, last, places[:, now], bias[:, now, : t + 1], memories)[:, -1]
+            keys = odds[:, FIRST:]
+            cold = (keys / max(temperature, 1e-4)).log_softmax(-1) + keys.logsumexp(-1, True)
+            share = torch.cat([odds[:, :FIRST], cold], -1).softmax(-1).cumsum(-1)
             drawn = torch.searchsorted(share, chance[:, t : t + 1] * share[:, -1:])
             inputs = drawn.clamp(max=self.pitches + FIRST - 1)
-            keys = torch.where(inputs >= FIRST, inputs, keys[:, -1:])
+            last = torch.where(inputs >= FIRST, inputs, last[:, -1:])
             found.append(inputs)
             seen = t + 1
         return torch.cat(found, 1)

@@ -45,7 +45,7 @@ class Drawing:
         eta: noise that "ddim" adds, 0 to 1.
         guidance: how strictly chords are followed: 1 as learned, 0 not at all.
         resample: times that each step is made where music is kept, so that new music fits it.
-        temperature: of a melody that is drawn before the rest, see `models.lead`.
+        temperature: of the pitches of a melody that is drawn before the rest (`models.lead`).
     """
 
     steps: int = 25
