@@ -38,13 +38,13 @@ presets.base presets.musicvae presets.crnngan presets.musegan presets.diffusion
 presets.groovae presets.latents presets
 cards pretrained fitting distributed runs optimisation train
 plot.lanes plot.figures plot.charts plot
-pipeline.base pipeline.canvas pipeline.painting pipeline.diffusion
+pipeline.base pipeline.voices pipeline.canvas pipeline.painting pipeline.diffusion
 pipeline.roles pipeline.choosing pipeline.musegan
 pipeline.taps pipeline.drumify pipeline.latent pipeline.musicvae pipeline.rhythm
 pipeline.crnngan pipeline.groove pipeline.songs
 pipeline
-evaluate.report evaluate.attributes evaluate.diffusion evaluate.features
-evaluate.interpolation evaluate.harmony evaluate.drumify
+evaluate.report evaluate.attributes evaluate.copies evaluate.voices evaluate.diffusion
+evaluate.features evaluate.interpolation evaluate.harmony evaluate.drumify
 evaluate.musicvae evaluate.crnngan evaluate.groovae
 evaluate.musegan evaluate.musegan_fit evaluate.latents evaluate.curves evaluate
 server server.tasks server.payload server.worker server.jobs server.page server.app

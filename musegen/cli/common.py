@@ -167,7 +167,7 @@ key_option = click.option("--key", help="Transpose into this key, e.g. C, F#, Bb
 
 
 NOUNS = {"Melody": "melody", "Drums": "drums", "Trio": "trio", "Pianoroll": "band"}
-NOUNS |= {"Tuples": "performance", "OnsetRoll": "piano"}
+NOUNS |= {"Tuples": "performance", "OnsetRoll": "piano", "satb": "chorale"}
 
 
 def noun(model: str) -> str:
@@ -179,7 +179,9 @@ def noun(model: str) -> str:
     from musegen import pretrained
 
     config = pretrained.read_config(pretrained.locate(model))
-    return NOUNS.get(str(config["representation"].get("kind")), "music")
+    shape = config["representation"]
+    kind = "satb" if shape.get("tracks") == "satb" else str(shape.get("kind"))
+    return NOUNS.get(kind, "music")
 
 
 _KEPT: list[dict[str, Any]] = []

@@ -28,6 +28,7 @@ def accompany(**options: Any) -> None:
     Examples:
       musegen accompany melody.mid -n 4 -o with-piano --png
       musegen accompany riff.mid --given guitar -o band.mid
+      musegen accompany tune.mid --model chorale-4bar -o harmony.mid
     """
     of_one("accompany", "accompanied", **options)
 
@@ -37,7 +38,7 @@ def accompany(**options: Any) -> None:
 @click.option("-n", default=1, show_default=True, type=click.IntRange(1, 1000), help="How many.")
 @click.option("--bars", help="Only these bars, as 5-6.")
 @click.option("--pitch", help="Only these pitches, as C3-C5.")
-@click.option("--part", help="melody or piano; what FILE has if silent.")
+@click.option("--part", help="melody or piano, or a voice; what FILE has if silent.")
 @click.option("--track", help="Which track of FILE, by name or number.")
 @click.option("--chords", help='Chords to play, as "C Am F G".')
 @more_options
@@ -48,5 +49,6 @@ def inpaint(**options: Any) -> None:
     \b
     Examples:
       musegen inpaint song.mid --bars 5-6 -n 4 -o ideas --png
+      musegen inpaint chorale.mid --model chorale-4bar --part alto -o alto.mid
     """
     of_one("inpaint", "inpainted", **options)

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from musegen import metrics, plot
 from musegen.dataset import Windows
 from musegen.errors import InputError
+from musegen.evaluate import voices
+from musegen.evaluate.copies import copies
 from musegen.evaluate.report import Report
 from musegen.pretrained import Bundle
 from musegen.representations.onsetroll import OnsetRoll
@@ -28,7 +30,6 @@ from musegen.score import DURATION, ONSET, PITCH, Notes
 Values = NDArray[np.float64]
 BAR = 16
 BATCH = 32
-COPY = 0.8  # onset IoU with a training window from which music counts as copied
 _EDGES = {
     "notes per bar": np.arange(-0.5, 49.5),
     "notes per beat": np.arange(-0.5, 17.5),
@@ -49,8 +50,9 @@ def measure(
     report: Callable[[str], None] = lambda text: None,
     **_: Any,
 ) -> Report:
-    """The report; n pieces are made with the chords of held-out windows, a quarter of n without,
-    and another without a melody drawn first; 128 are filled, 48 made for each point of the curve.
+    """The report; n pieces are made, those of a model of chords with the chords of held-out windows
+    and a quarter of n without, and another without a melody drawn first; 128 are filled, 48 made
+    for each point of the curve. Where all held-out windows are taken, training windows are "real".
 
     Raises:
         InputError: no windows, or of other sizes than the model's.
@@ -63,16 +65,19 @@ def measure(
     index = np.sort(rng.choice(len(held_out), min(n, len(held_out)), replace=False))
     real = held_out.encode(index)
     told = chords_of(held_out, index)
-    other = held_out.encode(rng.choice(len(held_out), len(index), replace=False))
+    others = held_out if training is None or len(index) < len(held_out) else training
+    other = others.encode(rng.choice(len(others), len(index), replace=False))
     generator = torch.Generator().manual_seed(seed)
-    report("generating with chords")
+    count, best = (n, "made") if told is None else (len(index), "with chords")
+    report("generating")
     began = time.perf_counter()
-    made = generate(model, len(index), generator, told, plan)
-    seconds = (time.perf_counter() - began) / len(index)
-    report("generating freely")
-    quarter = -(-len(index) // 4)
-    free = generate(model, quarter, generator, None, plan)
-    sets = {"with chords": made > 0, "free": free > 0}
+    made = generate(model, count, generator, told, plan)
+    seconds = (time.perf_counter() - began) / count
+    quarter = -(-count // 4)
+    sets = {best: made > 0}
+    if told is not None:
+        report("generating freely")
+        sets["free"] = generate(model, quarter, generator, None, plan) > 0
     if getattr(model.config, "lead", 0):
         report("generating without a melody first")
         picked = None if told is None else told[torch.arange(quarter) * 4 % len(told)]
@@ -93,7 +98,7 @@ def measure(
             "variance": [round(float(v), 3) for v in both[1]],
         }
     numbers: dict[str, Any] = {
-        "samples": len(index),
+        "samples": count,
         "seed": seed,
         "steps": steps,
         "sampler": sampler,
@@ -102,6 +107,12 @@ def measure(
         "divergence": divergence,
         "self-similarity": likeness,
     }
+    if len(roll.trackset) > 2:
+        kept = (torch.arange(real.shape[1]) % len(roll.trackset) == 0).view(-1, 1, 1)
+        below = fill(model, real, kept, told, generator, plan)
+        every = {best: made, "below sopranos": below} | {k: sets[k] for k in ("real", "shuffled")}
+        every["voices apart"] = voices.apart(real, rng)
+        numbers["voices"] = {k: voices.counts(x, roll) for k, x in every.items()}
     report("filling")
     if told is not None:
         numbers["chord agreement"] = agreement(model, real, made, told, roll, generator, plan)
@@ -115,14 +126,15 @@ def measure(
     }
     if training is not None:
         report("looking for copies")
-        numbers["copies"] = copies(made, training)
+        numbers["copies"] = copies(made, training, 6 * (len(roll.trackset) > 2))
     scores = {
-        "mean overlap": float(np.mean(list(overlap["with chords"].values()))),
-        "least overlap": float(min(overlap["with chords"].values())),
-        "mean overlap, free": float(np.mean(list(overlap["free"].values()))),
+        "mean overlap": float(np.mean(list(overlap[best].values()))),
+        "least overlap": float(min(overlap[best].values())),
     }
-    titles = {f: f"{f}  {area:.2f}" for f, area in overlap["with chords"].items()}
-    shown = {"with chords": pools["with chords"], "held-out": truth}
+    if told is not None:
+        scores["mean overlap, free"] = float(np.mean(list(overlap["free"].values())))
+    titles = {f: f"{f}  {area:.2f}" for f, area in overlap[best].items()}
+    shown = {best: pools[best], "held-out": truth}
     pictures = {"densities.png": plot.densities(shown, {f: edges(f) for f in truth}, titles)}
     quality = {"mean overlap": {"made": list(numbers["steps against quality"].values())}}
     pictures["steps.png"] = plot.curves(quality, curve, "steps", log=True)
@@ -146,7 +158,7 @@ def rolls(
     kept[:, (roll.bars // 2 - 1) * BAR : (roll.bars // 2 + 1) * BAR] = False
     parts = {"held-out": real, "two bars anew": fill(model, real, kept, told, generator, plan)}
     if len(roll.trackset) > 1:
-        kept[:], kept[[0, 2]] = False, True
+        kept[:], kept[:: len(roll.trackset)] = False, True
         parts["accompanied"] = fill(model, real, kept, told, generator, plan)
     new = {str(i + 1): roll.decode(x) for i, x in enumerate(made)}
     filled = {name: roll.decode(x[0] * 1.0) for name, x in parts.items()}
@@ -197,7 +209,8 @@ def pool(x: NDArray[Any], roll: OnsetRoll) -> dict[str, Values]:
     everything = notes_of(x, roll)
     lines = [n[n[:, 4] == 0] if len(roll.trackset) > 1 else _top(n) for n in everything]
     found = {f"melody {k}": v for k, v in metrics.features(lines, roll.bars).items()}
-    rest = [n[n[:, 4] == n[:, 4].max(initial=0)] for n in everything]
+    low = 1 if len(roll.trackset) > 2 else None  # voices below the first
+    rest = [n[n[:, 4] >= (low or n[:, 4].max(initial=0))] for n in everything]
     found |= {
         "pitch": np.concatenate([n[:, PITCH] for n in rest]).astype(float),
         "duration": np.concatenate([n[:, DURATION] for n in rest]).astype(float),
@@ -349,22 +362,6 @@ def inpainting(
     }
 
 
-def copies(made: NDArray[Any], training: Windows, most: int = 128) -> dict[str, float]:
-    """Onset IoU of pieces with their nearest training window (as written, not moved)."""
-    k = made.shape[1] // 2
-    onsets = torch.from_numpy((made[:most, :k] > 0).reshape(min(len(made), most), -1)).float()
-    own, best = onsets.sum(1), torch.zeros(len(onsets))
-    for i in range(0, len(training), 512):
-        block = training.encode(np.arange(i, min(i + 512, len(training))))[:, :k] > 0
-        other = torch.from_numpy(block.reshape(len(block), -1)).float()
-        both = onsets @ other.T
-        best = torch.maximum(best, (both / (own[:, None] + other.sum(1) - both)).max(1).values)
-    return {
-        "mean of the nearest": float(best.mean()),
-        f"share over {COPY}": float((best > COPY).float().mean()),
-    }
-
-
 def table(numbers: dict[str, Any]) -> list[str]:
     """The report as lines."""
     names = list(numbers["overlap"])
@@ -385,6 +382,7 @@ def table(numbers: dict[str, Any]) -> list[str]:
     for name, both in numbers["self-similarity"].items():
         said = ", ".join(f"{k} {v[0]:.2f} {v[1]:.2f}" for k, v in both.items())
         lines.append(f"{name:25}{said}")
+    lines += voices.table(numbers.get("voices", {}))
     for part in ("chord agreement", "inpainting", "steps against quality", "copies"):
         if part in numbers:
             lines += ["", part]

@@ -15,7 +15,8 @@ __all__ = ["PIPELINES", "VERBS", "Pipeline", "default", "load", "timeline"]
 _CHOOSING = {"chords", "seconds", "rhythm", "quantize", "given", "mute", "programs", "guidance"}
 _CHOOSING |= {"seeds"}
 
-_LAST = {"latents"}  # families that are taken when no other can, or by name
+# Families, and track sets of one kind of music, that are taken when no other can, or by name.
+_LAST = {"latents", "satb"}
 
 
 # Imported when they are used: some of them need torch.
@@ -36,13 +37,15 @@ def default(verb: str, options: Iterable[str] = (), music: Sequence[Score] = ())
 
     That is the usual one, `pretrained.DEFAULT`, if it has the verb, suits the music (drums alone,
     or others) and takes the options, else one that does, of its family before others and small
-    before large; without such one that suits the music; the usual one for verbs that none has.
+    before large, those of `_LAST` behind; without such one that suits the music; the usual one for
+    verbs that none has.
     """
     usual, wanted = pretrained.DEFAULT, _CHOOSING & set(options)
     config = {name: pretrained.read_config(pretrained.locate(name)) for name in pretrained.names()}
     able = [name for name in config if verb in config[name]["info"].get("verbs", ())]
     home = config[usual]["family"] if usual in able else ""
-    rank = {n: (config[n]["family"] in _LAST, config[n]["family"] != home) for n in able}
+    kinds = {n: (config[n]["family"], config[n]["representation"].get("tracks")) for n in able}
+    rank = {n: (not _LAST.isdisjoint(kinds[n]), kinds[n][0] != home) for n in able}
     able.sort(key=lambda n: (n != usual, *rank[n], pretrained.size(n)))
     drums = bool(music) and all(map(drums_alone, music))
     fitting = []

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from musegen.errors import InputError, OptionError
+from musegen.pipeline.voices import chordal, sung_by, voices_of
 from musegen.representations.chords import Chords, estimate
 from musegen.representations.onsetroll import OnsetRoll
 from musegen.score import DURATION, ONSET, PITCH, VELOCITY, Notes, Score, Track, as_notes
@@ -32,7 +33,8 @@ class Canvas:
         score: the whole piece, its ticks a multiple of 4 to a quarter.
         start: tick where the run begins.
         bars: of the run, and those that will be added.
-        parts: which plane (0 the melody, 1 the rest) each of its tracks is on; -1 for drums.
+        parts: which plane (0 the melody, 1 the rest; or a voice each) each of its tracks is on; -1
+            for drums and for what is no voice.
         roll: of the run.
         kept: for each track, which notes stay, bool.
         added: bars of the run that are behind the piece.
@@ -57,11 +59,33 @@ class Canvas:
         return self.bars * BAR
 
     @property
+    def sung(self) -> bool:
+        """Whether each part is a voice, with one note at a time."""
+        return len(self.roll.trackset) > 2
+
+    @property
     def present(self) -> tuple[int, ...]:
         """The parts that some of the tracks are."""
         last = len(self.roll.trackset) - 1
         there = zip(self.score.tracks, self.parts, strict=True)
         return tuple(sorted({min(part, last) for track, part in there if len(track) and part >= 0}))
+
+    def wanted(self, track: str | int | None) -> tuple[Canvas, tuple[int, ...]]:
+        """The page as music to accompany, and the parts that do: the second below the first; of
+        voices those that are not there, or all but the soprano (or the track asked for) where all
+        are.
+        """
+        if not self.sung:
+            page = self
+            if 0 not in self.parts:
+                page = replace(self, parts=tuple(min(p, 0) for p in self.parts))
+            return page, (1,)
+        kept = self.present
+        if track is not None:
+            kept = (self.parts[pick_melody(self.score, track).index],)
+        elif len(kept) == len(self.roll.trackset):
+            kept = (0,)
+        return self, tuple(p for p in range(len(self.roll.trackset)) if p not in kept)
 
     def selecting(self, region: NDArray[np.bool_]) -> tuple[Canvas, NDArray[np.bool_]]:
         """Without the notes that begin in a region, bool [tracks, steps, pitches]; and the cells
@@ -134,6 +158,9 @@ class Canvas:
             mine = notes[notes[:, 4] == part][:, :4]
             if not len(mine):
                 continue
+            if self.sung:
+                there = [tracks[i] for i, p in enumerate(self.parts) if p == part]
+                mine = one_by_one(mine, there)
             on = [i for i, p in enumerate(self.parts) if min(p, k - 1) == part]
             loud = [
                 self.score.tracks[i].notes[:, VELOCITY] for i in on if len(self.score.tracks[i])
@@ -151,7 +178,17 @@ class Canvas:
         return replace(self.score, tracks=tuple(tracks), length=length, recipe=recipe)
 
 
-VELOCITIES = (90, 70)  # of new notes of melody and piano where there are none to go by
+VELOCITIES = (90, 70, 70, 70)  # of new notes of each part where there are none to go by
+
+
+def one_by_one(notes: Notes, others: Sequence[Track]) -> Notes:
+    """New notes of a voice, which end where its next one begins, new or in the tracks it has."""
+    onsets = np.unique(np.concatenate([notes[:, ONSET], *(t.notes[:, ONSET] for t in others)]))
+    after = np.append(onsets, np.iinfo(np.int64).max)
+    room = after[np.searchsorted(onsets, notes[:, ONSET], "right")] - notes[:, ONSET]
+    notes = notes.copy()
+    notes[:, DURATION] = np.minimum(notes[:, DURATION], room)
+    return notes
 
 
 def canvas(
@@ -183,13 +220,19 @@ def canvas(
     bars = len(run) - 1 + more
     if bars > LONGEST:
         raise InputError(name, f"has {bars} bars, at most {LONGEST} fit; give a part of it")
-    parts = parts_of(score, track, name) if len(roll.trackset) > 1 else [0] * len(score.tracks)
+    parts = [0] * len(score.tracks)
+    if len(roll.trackset) > 2:
+        parts = voices_of(score, roll.trackset, track, name)
+    elif len(roll.trackset) > 1:
+        parts = parts_of(score, track, name)
     parts = [-1 if t.is_drum else p for t, p in zip(score.tracks, parts, strict=True)]
     kept = tuple(np.ones(len(t), np.bool_) for t in score.tracks)
     long = replace(roll, bars=bars)
     first = int(np.searchsorted(score.bar_lines(), run[0])) + 1
     said = f"bars {first} to {first + len(run) - 2} of {name}"
-    if 0 in parts and len(roll.trackset) > 1:
+    if len(roll.trackset) > 2:
+        said += sung_by(score, parts, roll.trackset)
+    elif 0 in parts and len(roll.trackset) > 1:
         said += f", melody '{score.tracks[parts.index(0)].name}'"
     return Canvas(score, int(run[0]), bars, tuple(parts), long, kept, more), said
 
@@ -207,14 +250,8 @@ def parts_of(score: Score, track: str | int | None, name: str) -> list[int]:
         choice = pick_melody(score, track)
     except ValueError as error:
         raise InputError(name, str(error)) from None
-    alone = track is None and choice.why == "the only pitched track" and _chordal(choice.track)
+    alone = track is None and choice.why == "the only pitched track" and chordal(choice.track)
     return [0 if i == choice.index and not alone else 1 for i in range(len(score.tracks))]
-
-
-def _chordal(track: Track) -> bool:
-    """Whether more than a fifth of its notes begin with another: a piano, not a tune."""
-    _, count = np.unique(track.notes[:, ONSET], return_counts=True)
-    return bool((count[count > 1]).sum() > 0.2 * len(track))
 
 
 def region(

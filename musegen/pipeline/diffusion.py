@@ -39,7 +39,7 @@ PPQ = 480
 
 
 class DiffusionPipeline(Painter):
-    """Melody and piano, made, filled and changed by a denoiser of piano rolls.
+    """Melody and piano or four voices, made, filled and changed by a denoiser of piano rolls.
 
     Chords are told as on a lead sheet, "C G Am F", one for a bar, again from the beginning when
     there are too few; by default they are those written in the file or else heard in its notes, and
@@ -82,8 +82,8 @@ class DiffusionPipeline(Painter):
             eta: noise that "ddim" adds, 0 to 1.
             guidance: how strictly chords are followed: 1 as learned, 0 not at all.
             resample: times that each step is made where music is kept, for it to fit.
-            temperature: of the melody, where the model draws it before the rest: higher is wilder,
-                0 takes the likeliest.
+            temperature: of the melody's pitches, where the model draws it before the rest: higher
+                is wilder, 0 takes the likeliest.
             chords: see the class.
             report: told how many of how many steps are done.
             finished: handed each piece and its number, from 0, as soon as it is made.
@@ -175,7 +175,7 @@ class DiffusionPipeline(Painter):
             seed: same seed, same music.
             bars: which, from 1 on, as "5-6" or a pair.
             pitch: which, as "C3-C5" (middle C is C4) or a pair of MIDI pitches.
-            part: "melody" or "piano" alone; by default those that the piece has.
+            part: "melody" or "piano" alone, or a voice; by default those that the piece has.
             track: which track of the piece is the melody.
             name: what to call the piece in errors.
             say: is told what was taken.
@@ -219,7 +219,8 @@ class DiffusionPipeline(Painter):
         report: Report = quiet,
         finished: Finished = nobody,
     ) -> list[Score]:
-        """A piano below a melody. The melody is kept exactly; other pitched tracks give way.
+        """A piano below a melody, or the voices that are not there; below four the lower three
+        anew. The melody is kept exactly; other tracks of the parts that are made give way.
 
         Raises:
             InputError: no melody, or no bars of four quarters.
@@ -227,10 +228,8 @@ class DiffusionPipeline(Painter):
         """
         if len(self.representation.trackset) < 2:
             raise ModelError(f"{self.bundle.name} knows no parts; try inpaint with pitches")
-        page = self._page(score, track, name, say)
-        if 0 not in page.parts:
-            page = replace(page, parts=tuple(min(p, 0) for p in page.parts))
-        chosen = region(page, parts=(1,))
+        page, parts = self._page(score, track, name, say).wanted(track)
+        chosen = region(page, parts=parts)
         how = Drawing(steps, sampler, eta, guidance, resample)
         return self._fill(page, chosen, n, "accompany", seed, name, how, chords, report, finished)
 

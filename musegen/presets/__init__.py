@@ -55,6 +55,7 @@ _OF = {
     "diffusion": (
         "polyffusion",
         "piano_8bar",
+        "chorale_4bar",
     ),
     "groovae": (
         "groove_melody_2bar_small",

@@ -74,6 +74,53 @@ def piano_8bar() -> Preset:
     )
 
 
+def chorale_4bar() -> Preset:
+    """Four voices on a CPU: the network of piano_8bar, smaller, with all tracks of one key each.
+
+    Windows of prepare chorales --kind band --tracks satb --bars 4 --min-tracks 4. The pitches are
+    those of the voices, 36 to 81, and six more on both sides to move them by.
+    """
+    schedule = Schedule("cosine", 1000, shift=0.7, width=0.6)
+    return Preset(
+        "4 bars of a four-part chorale, for a CPU",
+        DiffusionConfig(
+            planes=8,
+            steps=64,
+            pitches=60,
+            patch=(4, 60),
+            kernel=(3, 1),
+            pool=(2, 1),
+            channels=64,
+            multipliers=(2, 3),
+            blocks=1,
+            attention=(1,),
+            context=0,
+            positions=True,
+            keys=48,
+            evidence=True,
+            single=(0, 1, 2, 3),
+            density=(0.0040, 0.0046, 0.0047, 0.0049, 0.0123, 0.0116, 0.0115, 0.0113),
+            dropout=0.1,
+            schedule=schedule,
+            prediction="x0",
+        ),
+        OnsetRoll("satb", bars=4, low=29, high=88),
+        Diffusion(schedule, "x0", error="entropy", spread=True),
+        Training(
+            3_600,
+            32,
+            lr=1e-3,
+            lr_final=2e-5,
+            schedule="linear",
+            warmup=100,
+            betas=(0.9, 0.99),
+            weight_decay=0.03,
+            ema=0.99,
+            transpose=6,
+        ),
+    )
+
+
 def rules(preset: Preset) -> Rules:
     """What must hold of a preset of this family, and the words where it does not."""
     model, roll, objective = preset.model, preset.representation, preset.objective

@@ -178,5 +178,15 @@ TRACKSETS: dict[str, TrackSet] = {
         TrackSet(
             "pop909", tuple(Part(n, named=rf"\b{n}\b") for n in ("MELODY", "BRIDGE", "PIANO"))
         ),
+        # The four voices of a choir, by name alone: programs tell none of them from another.
+        TrackSet(
+            "satb",
+            (
+                Part("Soprano", 52, named=r"\bsopran"),
+                Part("Alto", 52, named=r"\b(contr)?alto?\b"),
+                Part("Tenor", 52, named=r"\btenor"),
+                Part("Bass", 52, named=r"\bbas(s|so)?\b"),
+            ),
+        ),
     )
 }

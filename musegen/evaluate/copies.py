@@ -1,0 +1,32 @@
+"""How near new piano rolls come to those that a model was trained on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from musegen.dataset import Windows
+
+COPY = 0.8  # onset IoU with a training window from which music counts as copied
+
+
+def copies(
+    made: NDArray[Any], training: Windows, moved: int = 0, most: int = 128
+) -> dict[str, float]:
+    """Onset IoU of pieces with their nearest training window, moved by at most so many keys."""
+    k = made.shape[1] // 2
+    onsets = torch.from_numpy((made[:most, :k] > 0).reshape(min(len(made), most), -1)).float()
+    own, best = onsets.sum(1), torch.zeros(len(onsets))
+    for i in range(0, len(training), 512):
+        block = training.encode(np.arange(i, min(i + 512, len(training))))[:, :k] > 0
+        for by in range(-moved, moved + 1):
+            other = torch.from_numpy(np.roll(block, by, -1).reshape(len(block), -1)).float()
+            both = onsets @ other.T
+            best = torch.maximum(best, (both / (own[:, None] + other.sum(1) - both)).max(1).values)
+    return {
+        "mean of the nearest": float(best.mean()),
+        f"share over {COPY}": float((best > COPY).float().mean()),
+    }
