@@ -14,18 +14,26 @@ COPY = 0.8  # onset IoU with a training window from which music counts as copied
 
 
 def copies(
-    made: NDArray[Any], training: Windows, moved: int = 0, most: int = 128
+    made: NDArray[Any],
+    training: Windows,
+    moved: int = 0,
+    most: int = 128,
+    tracks: slice = slice(None),
 ) -> dict[str, float]:
-    """Onset IoU of pieces with their nearest training window, moved by at most so many keys."""
+    """Onset IoU of pieces with their nearest training window, moved by at most so many keys; of
+    some tracks alone.
+    """
     k = made.shape[1] // 2
-    onsets = torch.from_numpy((made[:most, :k] > 0).reshape(min(len(made), most), -1)).float()
+    struck = made[:most, :k][:, tracks] > 0
+    onsets = torch.from_numpy(struck.reshape(len(struck), -1)).float()
     own, best = onsets.sum(1), torch.zeros(len(onsets))
     for i in range(0, len(training), 512):
-        block = training.encode(np.arange(i, min(i + 512, len(training))))[:, :k] > 0
+        block = training.encode(np.arange(i, min(i + 512, len(training))))[:, :k][:, tracks] > 0
         for by in range(-moved, moved + 1):
             other = torch.from_numpy(np.roll(block, by, -1).reshape(len(block), -1)).float()
             both = onsets @ other.T
-            best = torch.maximum(best, (both / (own[:, None] + other.sum(1) - both)).max(1).values)
+            either = (own[:, None] + other.sum(1) - both).clamp(min=1)
+            best = torch.maximum(best, (both / either).max(1).values)
     return {
         "mean of the nearest": float(best.mean()),
         f"share over {COPY}": float((best > COPY).float().mean()),

@@ -127,6 +127,8 @@ def measure(
     if training is not None:
         report("looking for copies")
         numbers["copies"] = copies(made, training, 6 * (len(roll.trackset) > 2))
+        if getattr(model.config, "lead", 0):
+            numbers["copies of melodies"] = copies(made, training, 6, tracks=slice(1))
     scores = {
         "mean overlap": float(np.mean(list(overlap[best].values()))),
         "least overlap": float(min(overlap[best].values())),
@@ -383,7 +385,13 @@ def table(numbers: dict[str, Any]) -> list[str]:
         said = ", ".join(f"{k} {v[0]:.2f} {v[1]:.2f}" for k, v in both.items())
         lines.append(f"{name:25}{said}")
     lines += voices.table(numbers.get("voices", {}))
-    for part in ("chord agreement", "inpainting", "steps against quality", "copies"):
+    for part in (
+        "chord agreement",
+        "inpainting",
+        "steps against quality",
+        "copies",
+        "copies of melodies",
+    ):
         if part in numbers:
             lines += ["", part]
             lines += [f"{name!s:42}{value:8.3f}" for name, value in numbers[part].items()]
