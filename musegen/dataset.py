@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -98,6 +98,15 @@ class Windows:
         weights = np.bincount(place, notes[:, DURATION], 12 * count).reshape(count, 12)
         found: NDArray[np.int64] = home(weights)[song]
         return found
+
+    def moved_home(self) -> Windows:
+        """The same with all songs moved into C major or A minor; chord symbols are not."""
+        notes = np.array(self.notes)
+        move = np.repeat(self.home, np.diff(self.offsets))
+        if notes.shape[1] > TRACK:
+            move[notes[:, TRACK] == self.drums] = 0
+        notes[:, PITCH] += move.astype(np.int16)
+        return replace(self, notes=notes)
 
     @cached_property
     def full(self) -> NDArray[np.bool_]:
@@ -290,7 +299,7 @@ def load(folder: str | Path, part: str, representation: Windowed | None = None) 
         place = np.array([number[c] for c in corpus], np.int64)
         if len(songs) != len(offsets) - 1 or offsets[-1] != len(notes):
             raise ValueError(f"the {part} files do not belong together")
-        return Windows(
+        found = Windows(
             notes,
             offsets,
             place[songs],
@@ -302,6 +311,8 @@ def load(folder: str | Path, part: str, representation: Windowed | None = None) 
             chords,
             np.asarray(songs, np.int64),
         )
+        at_home = isinstance(found.representation, OnsetRoll) and found.representation.home
+        return found.moved_home() if at_home else found
     except (OSError, EOFError, ValueError, LookupError, TypeError) as error:
         raise InputError(
             folder, f"not a prepared folder ({error}); make one with: musegen prepare"

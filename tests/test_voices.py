@@ -11,7 +11,7 @@ import pytest
 import torch
 from tiny import FOLDER, SAMPLES
 
-from musegen.dataset import load
+from musegen.dataset import Windows, load
 from musegen.errors import InputError
 from musegen.evaluate import diffusion, measure, voices
 from musegen.midi import read
@@ -145,6 +145,38 @@ def test_accompany_keeps_what_is_given(given: Any, track: Any, kept: Any) -> Non
     assert same == kept
 
 
+def moved(score: Score, by: int) -> Score:
+    tracks = (replace(t, notes=t.notes + np.array([0, 0, by, 0])) for t in score.tracks)
+    return replace(score, tracks=tuple(tracks))
+
+
+@pytest.mark.parametrize("by", [-1, 2])
+def test_music_in_another_key_is_filled_alike(by: int) -> None:
+    tune = replace(chorale(), tracks=chorale().tracks[:1])
+    one, other = (pipeline().accompany(s, **QUICK)[0] for s in (tune, moved(tune, by)))
+    assert moved(one, by).tracks == other.tracks
+
+
+def test_new_music_is_in_keys_of_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    pages: list[Any] = []
+    monkeypatch.setattr(DiffusionPipeline, "_fill", lambda self, page, *_: pages.append(page) or [])
+    for seed in range(30):
+        pipeline().generate(seed=seed)
+    lows = {page.roll.low for page in pages}
+    assert lows == set(range(ROLL.low - 3, ROLL.low + 5))
+    assert {page.roll.high - page.roll.low for page in pages} == {ROLL.high - ROLL.low}
+
+
+def test_training_music_is_moved_home() -> None:
+    notes = [[(0, 4, 60 + k, 80), (4, 4, 64 + k, 80), (8, 8, 67 + k, 80)] for k in (0, 2, 9)]
+    offsets, song = np.array([0, 3, 6, 9]), np.arange(3)
+    rows = np.array(notes, np.int16).reshape(-1, 4)
+    data = Windows(rows, offsets, 0 * song, ("x",), ROLL, song=song)
+    assert data.home.tolist() == [0, -2, 3]
+    assert data.moved_home().notes[:, 2].tolist() == [60, 64, 67, 60, 64, 67, 72, 76, 79]
+    assert data.notes[3, 2] == 62
+
+
 @pytest.mark.parametrize(
     ("options", "changed"),
     [
@@ -236,6 +268,7 @@ def test_the_report_of_voices() -> None:
         replace(score, tracks=tuple(replace(t, name=n) for t, n in tracks)).write(named / path.name)
     prepare([named], folder, Settings("band", 4, 1, "satb", 4), held_out=(0.3, 0.3))
     held_out, training = (load(folder, part, ROLL) for part in ("test", "train"))
+    assert not training.home.any()
     bundle = pipeline().bundle
     found = measure(bundle, held_out, training, n=40, steps=1, curve=(1,), seed=1)
     assert set(found.numbers["overlap"]) == {"made", "real", "shuffled"}

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from musegen.errors import InputError, OptionError
+from musegen.melody import home
 from musegen.pipeline.voices import chordal, sung_by, voices_of
 from musegen.representations.chords import Chords, estimate
 from musegen.representations.onsetroll import OnsetRoll
@@ -227,7 +228,7 @@ def canvas(
         parts = parts_of(score, track, name)
     parts = [-1 if t.is_drum else p for t, p in zip(score.tracks, parts, strict=True)]
     kept = tuple(np.ones(len(t), np.bool_) for t in score.tracks)
-    long = replace(roll, bars=bars)
+    long = replace(at_home(roll, to_home(score)) if roll.home else roll, bars=bars)
     first = int(np.searchsorted(score.bar_lines(), run[0])) + 1
     said = f"bars {first} to {first + len(run) - 2} of {name}"
     if len(roll.trackset) > 2:
@@ -235,6 +236,17 @@ def canvas(
     elif 0 in parts and len(roll.trackset) > 1:
         said += f", melody '{score.tracks[parts.index(0)].name}'"
     return Canvas(score, int(run[0]), bars, tuple(parts), long, kept, more), said
+
+
+def at_home(roll: OnsetRoll, move: int) -> OnsetRoll:
+    """A roll of C major or A minor as one of music that `move` semitones, -6 to 5, bring there."""
+    return replace(roll, low=roll.low - move, high=roll.high - move)
+
+
+def to_home(score: Score) -> int:
+    """Semitones, -6 to 5, that would move a piece into C major or A minor, as it is estimated."""
+    notes = np.concatenate([t.notes for t in score.tracks if not t.is_drum])
+    return int(home(np.bincount(notes[:, PITCH] % 12, notes[:, DURATION], 12)))
 
 
 def parts_of(score: Score, track: str | int | None, name: str) -> list[int]:

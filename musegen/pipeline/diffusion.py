@@ -12,7 +12,7 @@ import torch
 
 from musegen.errors import ModelError, MusegenError, NothingGeneratedError
 from musegen.pipeline.base import Say
-from musegen.pipeline.canvas import BAR, BEATS, LONGEST, Canvas, region
+from musegen.pipeline.canvas import BAR, BEATS, LONGEST, Canvas, at_home, region
 from musegen.pipeline.painting import (
     TOGETHER,
     Drawing,
@@ -102,6 +102,8 @@ class DiffusionPipeline(Painter):
         score = Score(empty, PPQ, ((0, tempo),), length=bars * BEATS * PPQ)
         none = tuple(np.ones(0, np.bool_) for _ in parts)
         roll = replace(self.representation, bars=bars)
+        if roll.home:  # any key
+            roll = at_home(roll, int(np.random.default_rng(seed).integers(-4, 4)))
         blank = Canvas(score, 0, bars, tuple(range(len(parts))), roll, none)
         how = Drawing(steps, sampler, eta, guidance, resample, temperature)
         if not chords and self.model.config.told:
@@ -359,7 +361,7 @@ class DiffusionPipeline(Painter):
 
     def _made(self, page: Canvas, x: torch.Tensor, recipe: dict[str, Any]) -> Score:
         """A window by itself, at the tempo of a page."""
-        score = self.representation.decode(x.numpy())
+        score = replace(page.roll, bars=self.window).decode(x.numpy())
         tempo = next(q for t, q in reversed(page.score.tempos) if t <= page.start)
         return replace(score, tempos=((0, tempo),), recipe=recipe)
 

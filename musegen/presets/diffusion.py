@@ -78,7 +78,7 @@ def chorale_4bar() -> Preset:
     """Four voices on a CPU: the network of piano_8bar, smaller, with all tracks of one key each.
 
     Windows of prepare chorales --kind band --tracks satb --bars 4 --min-tracks 4. The pitches are
-    those of the voices, 36 to 81, and six more on both sides to move them by.
+    those of the voices, 36 to 81, and six more on both sides: all songs are in C major or A minor.
     """
     schedule = Schedule("cosine", 1000, shift=0.7, width=0.6)
     return Preset(
@@ -104,11 +104,11 @@ def chorale_4bar() -> Preset:
             schedule=schedule,
             prediction="x0",
         ),
-        OnsetRoll("satb", bars=4, low=29, high=88),
+        OnsetRoll("satb", bars=4, low=29, high=88, home=True),
         Diffusion(schedule, "x0", error="entropy", spread=True),
         Training(
-            3_600,
-            32,
+            4_000,
+            16,
             lr=1e-3,
             lr_final=2e-5,
             schedule="linear",
@@ -116,7 +116,6 @@ def chorale_4bar() -> Preset:
             betas=(0.9, 0.99),
             weight_decay=0.03,
             ema=0.99,
-            transpose=6,
         ),
     )
 

@@ -27,11 +27,16 @@ class OnsetRoll(Pianoroll):
     """Segments as int8 [2 tracks, steps, pitches] of 1 and -1: onsets of all tracks, then sustain.
 
     Fields are those of `Pianoroll`; the onset plane is always there, velocities never.
+
+    Attributes:
+        home: songs are in C major or A minor: `dataset.load` moves them there, whole songs as they
+            are estimated, and pipelines move music there and back.
     """
 
     tracks: str = "duo"
     bars: int = 8
     onsets: bool = True
+    home: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what makes no roll.
