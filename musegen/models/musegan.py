@@ -173,16 +173,15 @@ class MuseGAN(nn.Module):
         c = self.config
         if c.onsets:
             held, struck = cells.unbind(1)
-            sounds = held + struck - held * struck
             if c.drums >= 0:
-                drum = torch.arange(c.tracks, device=cells.device) == c.drums
-                sounds = torch.where(drum[:, None, None], struck, sounds)
-            cells = torch.stack([sounds, struck], dim=1)
+                pitched = torch.arange(c.tracks, device=cells.device) != c.drums
+                held = held * pitched.to(cells)[:, None, None]
+            cells = torch.stack([held + struck - held * struck, struck], dim=1)
         return cells.flatten(1, 2)
 
     def kept(self, x: Tensor, given: Tensor | None) -> Tensor:
         """Rolls with the tracks that are given put in: `given` has -1 in all others."""
-        return x if given is None else torch.where(given < 0, x, given.to(x))
+        return x if given is None else torch.where(given[..., :1, :1] < 0, x, given.to(x))
 
     @torch.no_grad()
     def decode(
@@ -300,7 +299,7 @@ class MuseGAN(nn.Module):
     def moved(self, x: Tensor, by: Tensor) -> Tensor:
         """Rolls, or given ones with -1 where nothing is given, moved by semitones but for drums."""
         there = transposed(x.clamp(min=0), by, self.config.drums, self.config.tracks)
-        return torch.where(x[:, :, :1, :1] < 0, x, there)
+        return torch.where(x[:, :, :1, :1] < 0, x, there) if x.dtype.is_signed else there
 
     def settle(self, x: Tensor, given: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Music and what is given of it in the key in which all is learned."""

@@ -123,7 +123,8 @@ class Critic(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Scores [b, outer] of rolls x [b, planes, k, m t, p] from 0 to 1."""
         c, (bars, beats, beat, _) = self.config, self.size
-        cells = 2 * x - 1  # the range of the published networks
+        # From -1 to 1, the range of the published networks, in one pass over memory.
+        cells = torch.add(x.new_tensor(-1.0), x, alpha=2)
         cells = cells.unflatten(3, (bars, -1)).permute(2, 0, 3, 4, 5, 1)  # [k, b, m, t, p, planes]
         if not (c.own or c.separate):
             cells = cells.permute(1, 2, 3, 4, 0, 5).flatten(-2)[None]

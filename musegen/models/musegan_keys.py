@@ -50,8 +50,9 @@ def transposed(x: Tensor, by: Tensor, still: int, tracks: int) -> Tensor:
     wide = F.pad(x, (most, most))
     places = (most - by).tolist()
     moved = torch.stack([w[..., s : s + pitches] for w, s in zip(wide, places, strict=True)])
-    drums = torch.arange(x.shape[1], device=x.device) % tracks == still
-    return torch.where(drums[:, None, None], x, moved)
+    if still >= 0:
+        moved[:, still::tracks] = x[:, still::tracks]
+    return moved
 
 
 class Harmony(nn.Module):

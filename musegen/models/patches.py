@@ -109,7 +109,13 @@ class Shrink(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         """Every patch becomes a cell."""
         steps, pitches, by_steps, by_pitches = self.span
-        h = h.unfold(-3, steps, by_steps).unfold(-3, pitches, by_pitches)
+        if (steps, pitches) == (by_steps, by_pitches):  # as below, and several times faster back
+            t, p = h.shape[-3] // steps, h.shape[-2] // pitches
+            if h.shape[-3:-1] != (t * steps, p * pitches):
+                h = h[..., : t * steps, : p * pitches, :]
+            h = h.unflatten(-3, (t, steps)).unflatten(-2, (p, pitches)).movedim((-4, -2), (-2, -1))
+        else:
+            h = h.unfold(-3, steps, by_steps).unfold(-3, pitches, by_pitches)
         out: Tensor = self.linear(h.flatten(-3))
         return out
 
@@ -165,7 +171,8 @@ class _StraightThrough(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (p,) = ctx.saved_tensors
-        return gradients[0] * (ctx.slope * p * (1 - p)), None, None
+        back = torch.ops.aten.sigmoid_backward(gradients[0], p)  # g p (1 - p) in one pass
+        return back if ctx.slope == 1 else ctx.slope * back, None, None
 
 
 def neurons(logits: Tensor, slope: float = 1.0, chance: Tensor | None = None) -> Tensor:
