@@ -1,8 +1,8 @@
 """Piano roll diffusion against held-out songs: features, repetition, filling, steps, copies, time.
 
 All music is compared as notes in steps with parts, [m, 5]. Beside the model's columns stand those
-of real songs against other real songs, which is as near as a perfect model comes, and of a naive
-shuffle: each quarter taken from a random held-out window.
+of other windows of the same songs, of windows of training songs, which is as near as a model that
+learned from them comes, and of a naive shuffle: each quarter taken from a random held-out window.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from musegen.errors import InputError
 from musegen.evaluate import voices
 from musegen.evaluate.copies import copies
 from musegen.evaluate.report import Report
+from musegen.models.lead import TEMPERATURE
 from musegen.pretrained import Bundle
 from musegen.representations.onsetroll import OnsetRoll
 from musegen.samplers import Plan
@@ -83,6 +84,8 @@ def measure(
         picked = None if told is None else told[torch.arange(quarter) * 4 % len(told)]
         sets["diffusion alone"] = generate(model, quarter, generator, picked, plan, None) > 0
     sets |= {"real": other > 0, "shuffled": shuffled(real, rng) > 0}
+    if training is not None and others is held_out:
+        sets["other songs"] = training.encode(rng.integers(len(training), size=len(index))) > 0
     truth = pool(real, roll)
     pools = {name: pool(x, roll) for name, x in sets.items()}
     overlap, divergence = (
@@ -93,10 +96,8 @@ def measure(
     likeness = {}
     for name, x in sets.items():
         both = metrics.self_similarity_scores(similarity(x, roll), frames)
-        likeness[name] = {
-            "consistency": [round(float(v), 3) for v in both[0]],
-            "variance": [round(float(v), 3) for v in both[1]],
-        }
+        named = zip(("consistency", "variance"), both, strict=True)
+        likeness[name] = {k: [round(float(v), 3) for v in values] for k, values in named}
     numbers: dict[str, Any] = {
         "samples": count,
         "seed": seed,
@@ -174,7 +175,7 @@ def generate(
     generator: torch.Generator,
     told: torch.Tensor | None,
     plan: Plan,
-    temperature: float | None = 1.0,
+    temperature: float | None = TEMPERATURE,
 ) -> NDArray[np.float32]:
     """Cells [n, planes, steps, pitches] of new music; None for a melody without its prior."""
     parts = []

@@ -39,7 +39,7 @@ import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from musegen.models.lead import Lead, ahead
+from musegen.models.lead import TEMPERATURE, Lead, ahead
 from musegen.models.unet import Keys, Residual, Transformer, Up, apply, conv, groups, waves
 from musegen.samplers import Denoise, Known, Plan, Random, drawn, invert, noised, sample
 from musegen.schedules import Prediction, Schedule, clean
@@ -330,7 +330,7 @@ class Denoiser(nn.Module):
         plan: Plan = Plan(),  # noqa: B008 - frozen
         guidance: float = 1.0,
         again: int = 1,
-        temperature: float | None = 1.0,
+        temperature: float | None = TEMPERATURE,
         report: Report = lambda done, total: None,
     ) -> Tensor:
         """Rolls [b, planes, steps, pitches] with x where `mask` (bool) is true and new cells

@@ -22,6 +22,7 @@ from musegen.models.unet import Block
 from musegen.samplers import Random
 from musegen.sizes import HEAD
 
+TEMPERATURE = 0.85  # of the keys that are drawn; the nearest to validation songs of 0.8 to 1
 REST, HOLD, FIRST = 0, 1, 2  # symbols; FIRST + p is the key p struck
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from musegen.errors import ModelError, MusegenError, NothingGeneratedError
+from musegen.models.lead import TEMPERATURE
 from musegen.pipeline.base import Say
 from musegen.pipeline.canvas import BAR, BEATS, LONGEST, Canvas, at_home, region
 from musegen.pipeline.painting import (
@@ -65,7 +66,7 @@ class DiffusionPipeline(Painter):
         eta: float = 0.0,
         guidance: float = 1.0,
         resample: int = 2,
-        temperature: float = 1.0,
+        temperature: float = TEMPERATURE,
         chords: str = "",
         report: Report = quiet,
         finished: Finished = nobody,
@@ -131,7 +132,7 @@ class DiffusionPipeline(Painter):
         eta: float = 0.0,
         guidance: float = 1.0,
         resample: int = 2,
-        temperature: float = 1.0,
+        temperature: float = TEMPERATURE,
         chords: str = "",
         report: Report = quiet,
         finished: Finished = nobody,

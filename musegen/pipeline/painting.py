@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from musegen.errors import ModelError, OptionError
+from musegen.models.lead import TEMPERATURE
 from musegen.pipeline.base import Pipeline, Say, chord_symbols
 from musegen.pipeline.canvas import BAR, BEATS, STEP, Canvas, canvas
 from musegen.pretrained import Bundle
@@ -53,7 +54,7 @@ class Drawing:
     eta: float = 0.0
     guidance: float = 1.0
     resample: int = 2
-    temperature: float = 1.0
+    temperature: float = TEMPERATURE
 
     def plan(self) -> Plan:
         """As samplers have it.
