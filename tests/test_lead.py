@@ -174,7 +174,7 @@ def test_filling_keeps_what_the_lead_drew() -> None:
     assert model.lead is not None
     blank, mask = torch.full((2, 4, STEPS, KEYS), -1.0), torch.zeros(1, dtype=torch.bool)
     own = [gen(3), gen(4)]
-    x = model.fill(blank, mask, own, chords(2), plan=Plan(2))
+    x = model.fill(blank, mask, own, chords(2), plan=Plan(2), temperature=1.0)
     own = [gen(3), gen(4)]
     symbols = model.lead.draw(torch.zeros(2, 0, dtype=torch.long), chords(2), own)
     assert torch.equal(x[:, [0, 2]], model.lead.cells(symbols))
