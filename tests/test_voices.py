@@ -11,6 +11,7 @@ import pytest
 import torch
 from tiny import FOLDER, SAMPLES
 
+from musegen import pipeline as ways
 from musegen.dataset import Windows, load
 from musegen.errors import InputError
 from musegen.evaluate import diffusion, measure, voices
@@ -213,6 +214,20 @@ def test_the_other_verbs() -> None:
     found, figures = p.reconstruct(before, steps=4)
     assert found.length == 4 * 1920
     assert figures["bars"] == 4
+
+
+def test_other_models_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also larger ones, where nobody asks for voices."""
+    config = {"family": "diffusion", "model": {}, "info": {"verbs": ["accompany"]}}
+    told = {n: config | {"representation": {"tracks": n}} for n in ("satb", "piano and melody")}
+    monkeypatch.setattr(ways.pretrained, "names", lambda: [*told])
+    monkeypatch.setattr(ways.pretrained, "locate", lambda name: name)
+    monkeypatch.setattr(ways.pretrained, "read_config", lambda name: told[name])
+    monkeypatch.setattr(ways.pretrained, "size", len)
+    monkeypatch.setattr(ways.pretrained, "DEFAULT", "another")
+    assert ways.default("accompany") == "piano and melody"
+    monkeypatch.setattr(ways.pretrained, "names", lambda: ["satb"])
+    assert ways.default("accompany") == "satb"
 
 
 def test_no_chords_are_taken() -> None:

@@ -28,7 +28,6 @@ def accompany(**options: Any) -> None:
     Examples:
       musegen accompany melody.mid -n 4 -o with-piano --png
       musegen accompany riff.mid --given guitar -o band.mid
-      musegen accompany tune.mid --model chorale-4bar -o harmony.mid
     """
     of_one("accompany", "accompanied", **options)
 
@@ -49,6 +48,5 @@ def inpaint(**options: Any) -> None:
     \b
     Examples:
       musegen inpaint song.mid --bars 5-6 -n 4 -o ideas --png
-      musegen inpaint chorale.mid --model chorale-4bar --part alto -o alto.mid
     """
     of_one("inpaint", "inpainted", **options)

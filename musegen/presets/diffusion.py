@@ -82,7 +82,7 @@ def chorale_4bar() -> Preset:
     """
     schedule = Schedule("cosine", 1000, shift=0.7, width=0.6)
     return Preset(
-        "4 bars of a four-part chorale, for a CPU",
+        "4 bars of four-part chorales in one key, for a CPU",
         DiffusionConfig(
             planes=8,
             steps=64,
