@@ -17,7 +17,15 @@ BEAT = 4  # steps
 Pitches = NDArray[np.int64]
 # Triads (major, minor, diminished, augmented) and sevenths on them; the fifth may lack, not the
 # third.
-_CHORDS = ((0, 4, 7), (0, 3, 7), (0, 3, 6), (0, 4, 8), (0, 4, 7, 10), (0, 4, 7, 11), (0, 3, 7, 10))
+_CHORDS: tuple[tuple[int, ...], ...] = (
+    (0, 4, 7),
+    (0, 3, 7),
+    (0, 3, 6),
+    (0, 4, 8),
+    (0, 4, 7, 10),
+    (0, 4, 7, 11),
+    (0, 3, 7, 10),
+)
 _CHORDS += ((0, 3, 6, 10), (0, 3, 6, 9), (0, 4, 10), (0, 4, 11), (0, 3, 10), (0, 4), (0, 3))
 
 
@@ -58,10 +66,10 @@ def counts(x: NDArray[Any], roll: OnsetRoll) -> dict[str, float]:
     """
     line = sounding(x, roll)
     beats = line[:, :, ::BEAT]
-    full = (beats >= 0).all(1)
+    full: NDArray[np.bool_] = np.asarray((beats >= 0).all(1))
     classes = np.bitwise_or.reduce(1 << (beats % 12), axis=1)[full]
     clash = [np.abs(beats[:, a] - beats[:, b]) % 12 for a, b in _pairs(line)]
-    near = np.any([(c == 1) | (c == 11) for c in clash], axis=0)[full]
+    near = np.asarray(np.isin(np.stack(clash), (1, 11)).any(0))[full]
     above, below = line[:, :-1], line[:, 1:]
     both = (above >= 0) & (below >= 0)
     before, after = beats[..., :-1], beats[..., 1:]
