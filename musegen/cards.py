@@ -39,7 +39,7 @@ WEAK = {
     "OnsetRoll": (
         GRID,
         "Two parts, pitches 24 to 107, no dynamics: new notes have their part's mean velocity.",
-        "Melodies leap too often and rest too seldom; harmony and accompaniment are its strength.",
+        "Melodies between bars that are kept leap too often; accompaniment is its strength.",
         "Without chords it wanders: tell them, or let them be heard in the file.",
         TASTE,
     ),

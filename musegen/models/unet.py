@@ -210,12 +210,12 @@ def _over_keys(depthwise: nn.Conv1d, x: Tensor) -> Tensor:
     """A convolution of each feature of x [b, p, t, c] over keys, as one banded matrix product for
     each feature: in batches CPUs do that five times faster.
     """
-    size, (around,) = x.shape[1], depthwise.padding
+    size, around = x.shape[1], int(depthwise.padding[0])
     index = torch.arange(size, device=x.device)
-    apart = (index - index[:, None] + int(around)).clamp(-1, 2 * int(around) + 1)
+    apart = (index - index[:, None] + around).clamp(-1, 2 * around + 1)
     bands = F.pad(depthwise.weight[:, 0], (1, 1))[:, apart + 1]  # [c, p, p], none out of reach
-    out = bands @ rearrange(x, "b p t c -> c p (b t)")
-    return rearrange(out, "c p (b t) -> b p t c", b=len(x)) + depthwise.bias
+    out = rearrange(bands @ rearrange(x, "b p t c -> c p (b t)"), "c p (b t) -> b p t c", b=len(x))
+    return out if depthwise.bias is None else out + depthwise.bias
 
 
 def _around(x: Tensor) -> Tensor:

@@ -36,16 +36,20 @@ def default(verb: str, options: Iterable[str] = (), music: Sequence[Score] = ())
     """The shipped model that a verb takes when nobody asks for one.
 
     That is the usual one, `pretrained.DEFAULT`, if it has the verb, suits the music (drums alone,
-    or others) and takes the options, else one that does, of its family before others and small
-    before large, those of `_LAST` behind; without such one that suits the music; the usual one for
-    verbs that none has.
+    or others) and takes the options, else one that does, of its family before others, in the order
+    of the table, and small before large, those of `_LAST` behind; without such one that suits the
+    music; the usual one for verbs that none has.
     """
     usual, wanted = pretrained.DEFAULT, _CHOOSING & set(options)
     config = {name: pretrained.read_config(pretrained.locate(name)) for name in pretrained.names()}
     able = [name for name in config if verb in config[name]["info"].get("verbs", ())]
     home = config[usual]["family"] if usual in able else ""
     kinds = {n: (config[n]["family"], config[n]["representation"].get("tracks")) for n in able}
-    rank = {n: (not _LAST.isdisjoint(kinds[n]), kinds[n][0] != home) for n in able}
+    order = list(PIPELINES)
+    rank = {
+        n: (not _LAST.isdisjoint(kinds[n]), kinds[n][0] != home, order.index(kinds[n][0]))
+        for n in able
+    }
     able.sort(key=lambda n: (n != usual, *rank[n], pretrained.size(n)))
     drums = bool(music) and all(map(drums_alone, music))
     fitting = []
