@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from musegen.models.diffusion import DiffusionConfig
 from musegen.objectives.diffusion import Diffusion
 from musegen.presets.base import Preset, Rules, Training
@@ -31,46 +33,21 @@ def piano_8bar() -> Preset:
 
     Windows of prepare --kind band --tracks duo --bars 8 --chords.
     """
-    schedule = Schedule("cosine", 1000, shift=0.7, width=0.6)
     return Preset(
         "8 bars of melody and piano with chords, for a CPU",
-        DiffusionConfig(
+        replace(
+            _SMALL,
             planes=4,
             pitches=84,
             patch=(4, 84),
-            kernel=(3, 1),
-            pool=(2, 1),
-            channels=64,
-            multipliers=(2, 3),
-            blocks=1,
-            attention=(1,),
             told=36,
-            how="planes",
-            context=0,
-            positions=True,
-            keys=48,
-            evidence=True,
             single=(0,),
             lead=160,
             density=(0.0032, 0.0126, 0.0045, 0.0264),
-            schedule=schedule,
-            prediction="x0",
         ),
         OnsetRoll("duo", bars=8, low=24, high=107),
-        Diffusion(schedule, "x0", error="entropy", spread=True, unguided=0.2),
-        Training(
-            4_100,
-            32,
-            lr=1e-3,
-            lr_final=2e-5,
-            schedule="linear",
-            warmup=150,
-            betas=(0.9, 0.99),
-            weight_decay=0.01,
-            ema=0.99,
-            transpose=6,
-            chords=True,
-        ),
+        Diffusion(_SMALL.schedule, "x0", error="entropy", spread=True, unguided=0.2),
+        replace(_TRAINING, transpose=6, chords=True),
     )
 
 
@@ -80,44 +57,51 @@ def chorale_4bar() -> Preset:
     Windows of prepare chorales --kind band --tracks satb --bars 4 --min-tracks 4. The pitches are
     those of the voices, 36 to 81, and six more on both sides: all songs are in C major or A minor.
     """
-    schedule = Schedule("cosine", 1000, shift=0.7, width=0.6)
     return Preset(
         "4 bars of four-part chorales in one key, for a CPU",
-        DiffusionConfig(
+        replace(
+            _SMALL,
             planes=8,
             steps=64,
             pitches=60,
             patch=(4, 60),
-            kernel=(3, 1),
-            pool=(2, 1),
-            channels=64,
-            multipliers=(2, 3),
-            blocks=1,
-            attention=(1,),
-            context=0,
-            positions=True,
-            keys=48,
-            evidence=True,
             single=(0, 1, 2, 3),
             density=(0.0040, 0.0046, 0.0047, 0.0049, 0.0123, 0.0116, 0.0115, 0.0113),
             dropout=0.1,
-            schedule=schedule,
-            prediction="x0",
         ),
         OnsetRoll("satb", bars=4, low=29, high=88, home=True),
-        Diffusion(schedule, "x0", error="entropy", spread=True),
-        Training(
-            4_000,
-            16,
-            lr=1e-3,
-            lr_final=2e-5,
-            schedule="linear",
-            warmup=100,
-            betas=(0.9, 0.99),
-            weight_decay=0.03,
-            ema=0.99,
-        ),
+        Diffusion(_SMALL.schedule, "x0", error="entropy", spread=True),
+        replace(_TRAINING, steps=4_000, batch=16, warmup=100, weight_decay=0.03),
     )
+
+
+# A U-Net over beats with all pitches in each, and features of keys around it.
+_SMALL = DiffusionConfig(
+    kernel=(3, 1),
+    pool=(2, 1),
+    channels=64,
+    multipliers=(2, 3),
+    blocks=1,
+    attention=(1,),
+    how="planes",
+    context=0,
+    positions=True,
+    keys=48,
+    evidence=True,
+    schedule=Schedule("cosine", 1000, shift=0.7, width=0.6),
+    prediction="x0",
+)
+_TRAINING = Training(
+    4_100,
+    32,
+    lr=1e-3,
+    lr_final=2e-5,
+    schedule="linear",
+    warmup=150,
+    betas=(0.9, 0.99),
+    weight_decay=0.01,
+    ema=0.99,
+)
 
 
 def rules(preset: Preset) -> Rules:
