@@ -13,6 +13,7 @@ from musegen.dataset import Windows, load
 from musegen.errors import InputError
 from musegen.evaluate import diffusion as report
 from musegen.evaluate import measure
+from musegen.evaluate.copies import copies
 from musegen.models.diffusion import Denoiser, DiffusionConfig
 from musegen.objectives.diffusion import Diffusion
 from musegen.pipeline.diffusion import DiffusionPipeline
@@ -95,12 +96,12 @@ def test_real_music_is_like_itself(data: tuple[Windows, Windows]) -> None:
 def test_copies_are_found(data: tuple[Windows, Windows]) -> None:
     training = data[1]
     x = training.encode(np.arange(6))
-    found = report.copies(x, training)
+    found = copies(x, training)
     assert found["mean of the nearest"] == pytest.approx(1)
     assert found["share over 0.8"] == 1
     rng = np.random.default_rng(0)
     noise = np.where(rng.random(x.shape) < 0.01, 1, -1)
-    assert report.copies(noise, training)["share over 0.8"] == 0
+    assert copies(noise, training)["share over 0.8"] == 0
 
 
 def test_chord_tones_are_counted() -> None:

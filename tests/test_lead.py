@@ -178,6 +178,8 @@ def test_filling_keeps_what_the_lead_drew() -> None:
     own = [gen(3), gen(4)]
     symbols = model.lead.draw(torch.zeros(2, 0, dtype=torch.long), chords(2), own)
     assert torch.equal(x[:, [0, 2]], model.lead.cells(symbols))
+    untold = model.fill(blank, mask, gen(), plan=Plan(2))
+    assert torch.equal(untold, model.fill(blank, mask, gen(), plan=Plan(2), temperature=None))
     alone = model.fill(blank, mask, gen(), chords(2), plan=Plan(2), temperature=None)
     same = network(replace(LED, lead=0)).eval()
     same.load_state_dict({k: v for k, v in model.state_dict().items() if "lead." not in k})

@@ -38,3 +38,17 @@ def copies(
         "mean of the nearest": float(best.mean()),
         f"share over {COPY}": float((best > COPY).float().mean()),
     }
+
+
+def searched(
+    made: NDArray[Any], real: NDArray[Any], training: Windows, lead: bool
+) -> dict[str, dict[str, float]]:
+    """Copies among new pieces, of several voices in all keys; and, where a melody is drawn first,
+    of melodies in all keys, beside those of held-out songs: few notes are soon like others.
+    """
+    voices = len(training.representation.trackset) > 2
+    found = {"copies": copies(made, training, 6 * voices)}
+    if lead:
+        new, old = (copies(x, training, 6, tracks=slice(1)) for x in (made, real))
+        found["copies of melodies"] = new | {f"{k}, held-out songs": v for k, v in old.items()}
+    return found

@@ -20,7 +20,7 @@ from musegen import metrics, plot
 from musegen.dataset import Windows
 from musegen.errors import InputError
 from musegen.evaluate import voices
-from musegen.evaluate.copies import copies
+from musegen.evaluate.copies import searched
 from musegen.evaluate.report import Report
 from musegen.models.lead import TEMPERATURE
 from musegen.pretrained import Bundle
@@ -127,9 +127,7 @@ def measure(
     }
     if training is not None:
         report("looking for copies")
-        numbers["copies"] = copies(made, training, 6 * (len(roll.trackset) > 2))
-        if getattr(model.config, "lead", 0):
-            numbers["copies of melodies"] = copies(made, training, 6, tracks=slice(1))
+        numbers |= searched(made, real, training, getattr(model.config, "lead", 0) > 0)
     scores = {
         "mean overlap": float(np.mean(list(overlap[best].values()))),
         "least overlap": float(min(overlap[best].values())),

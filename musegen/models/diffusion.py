@@ -335,12 +335,15 @@ class Denoiser(nn.Module):
     ) -> Tensor:
         """Rolls [b, planes, steps, pitches] with x where `mask` (bool) is true and new cells
         elsewhere, which know of the kept ones by replacement; `again` is RePaint's resampling.
-        A lead draws its track before (`lead.ahead`) at the temperature, None for not at all.
+        A lead draws its track before (`lead.ahead`) at the temperature, None for not at all; nor if
+        chords could be told and are not, for then both must find their key together.
         """
         x = x.to(self.place_of_weights)
         mask = mask.to(x.device)
-        if self.lead is not None and temperature is not None:
-            x, mask = ahead(self.lead, x, mask, given if guidance else None, generator, temperature)
+        told = given if guidance else None
+        untold = told is None and self.config.told > 0
+        if self.lead is not None and temperature is not None and not untold:
+            x, mask = ahead(self.lead, x, mask, told, generator, temperature)
         z = self.prior(len(x), generator)
         known = Known(x, mask, again)
         return self.decode(

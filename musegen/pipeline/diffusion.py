@@ -83,8 +83,8 @@ class DiffusionPipeline(Painter):
             eta: noise that "ddim" adds, 0 to 1.
             guidance: how strictly chords are followed: 1 as learned, 0 not at all.
             resample: times that each step is made where music is kept, for it to fit.
-            temperature: of the melody's pitches, where the model draws it before the rest: higher
-                is wilder, 0 takes the likeliest.
+            temperature: of the melody's pitches, where the model draws it before the rest, as it
+                does if chords are told: higher is wilder, 0 takes the likeliest.
             chords: see the class.
             report: told how many of how many steps are done.
             finished: handed each piece and its number, from 0, as soon as it is made.
