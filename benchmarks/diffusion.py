@@ -1,8 +1,9 @@
 """Processor time of a piece of 8 bars: the small network against Polyffusion's.
 
 Looks of both networks are timed in turn in one run, so that what else the machine does hits both;
-a piece is the median look times the number of looks, and what the sampler adds is measured by
-making one piece whole. Polyffusion's 41 M weights are random: time does not depend on them.
+a piece is the median look times the number of looks, and what the sampler and the melody, which
+is drawn first, add is measured by making one piece whole. Polyffusion's 41 M weights are random:
+time does not depend on them.
 
 Usage: python benchmarks/diffusion.py [--repeats N] [--threads N] [--json]
 """
@@ -48,19 +49,26 @@ def measure(repeats: int) -> dict[str, float]:
         for model, times in looks.items():
             times.append(seconds(lambda m=model: m(inputs[m], level)))  # type: ignore[misc]
     look, theirs = (statistics.median(looks[m]) for m in (small, large))
-    many = small.prior(BATCH, generator)
-    plan = Plan(STEPS)
-    one = statistics.median(
-        seconds(lambda: small.decode(inputs[small], generator, plan=plan)) for _ in range(repeats)
+    plan, free = Plan(STEPS), torch.zeros(1, dtype=torch.bool)
+
+    def piece(n: int) -> None:
+        blank, chords = torch.full_like(inputs[small], -1), torch.zeros(n, small.config.beats, 36)
+        small.fill(blank.expand(n, -1, -1, -1), free, generator, chords, plan=plan)
+
+    def melody() -> None:
+        chords = torch.zeros(1, small.config.beats, 36)
+        small.lead.draw(torch.zeros(1, 0, dtype=torch.long), chords, generator)
+
+    one, line = (
+        statistics.median(seconds(work) for _ in range(repeats))
+        for work in (lambda: piece(1), melody)
     )
-    batch = statistics.median(
-        seconds(lambda: small.decode(many, generator, plan=plan))
-        for _ in range(max(1, repeats // 2))
-    )
+    batch = statistics.median(seconds(lambda: piece(BATCH)) for _ in range(max(1, repeats // 2)))
     return {
         "small, a look": look,
         "large, a look": theirs,
         f"small, a piece of {STEPS} steps": one,
+        "small, its melody": line,
         f"small, a piece of {STEPS} steps in a batch of {BATCH}": batch / BATCH,
         f"large, a piece of {THEIRS} steps": THEIRS * theirs,
         "times faster, a piece": THEIRS * theirs / one,
