@@ -46,7 +46,7 @@ def searched(
     """Copies among new pieces, of several voices in all keys; and, where a melody is drawn first,
     of melodies in all keys, beside those of held-out songs: few notes are soon like others.
     """
-    voices = len(training.representation.trackset) > 2
+    voices = made.shape[1] // 2 > 2
     found = {"copies": copies(made, training, 6 * voices)}
     if lead:
         new, old = (copies(x, training, 6, tracks=slice(1)) for x in (made, real))
