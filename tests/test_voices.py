@@ -14,7 +14,8 @@ from tiny import FOLDER, SAMPLES
 from musegen import pipeline as ways
 from musegen.dataset import Windows, load
 from musegen.errors import InputError
-from musegen.evaluate import diffusion, measure, voices
+from musegen.evaluate import measure, voices
+from musegen.evaluate.copies import copies
 from musegen.midi import read
 from musegen.models.diffusion import Denoiser
 from musegen.pipeline.canvas import one_by_one
@@ -301,8 +302,8 @@ def test_the_report_of_voices() -> None:
 def test_copies_in_other_keys_are_found() -> None:
     training = load(FOLDER / "satb", "train", ROLL)
     moved = np.roll(training.encode(np.arange(2)), 4, axis=-1)
-    assert diffusion.copies(moved, training, 6)["share over 0.8"] == 1
-    assert diffusion.copies(moved, training)["share over 0.8"] == 0
+    assert copies(moved, training, 6)["share over 0.8"] == 1
+    assert copies(moved, training)["share over 0.8"] == 0
 
 
 def test_tracks_of_choirs() -> None:
