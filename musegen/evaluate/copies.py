@@ -41,13 +41,12 @@ def copies(
 
 
 def searched(
-    made: NDArray[Any], real: NDArray[Any], training: Windows, lead: bool
+    made: NDArray[Any], real: NDArray[Any], training: Windows, moved: int, lead: bool
 ) -> dict[str, dict[str, float]]:
-    """Copies among new pieces, of several voices in all keys; and, where a melody is drawn first,
+    """Copies among new pieces, also moved by so many keys; and, where a melody is drawn first,
     of melodies in all keys, beside those of held-out songs: few notes are soon like others.
     """
-    voices = made.shape[1] // 2 > 2
-    found = {"copies": copies(made, training, 6 * voices)}
+    found = {"copies": copies(made, training, moved)}
     if lead:
         new, old = (copies(x, training, 6, tracks=slice(1)) for x in (made, real))
         found["copies of melodies"] = new | {f"{k}, held-out songs": v for k, v in old.items()}

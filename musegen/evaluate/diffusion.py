@@ -79,7 +79,7 @@ def measure(
     if told is not None:
         report("generating freely")
         sets["free"] = generate(model, quarter, generator, None, plan) > 0
-    if getattr(model.config, "lead", 0):
+    if model.config.lead:
         report("generating without a melody first")
         picked = None if told is None else told[torch.arange(quarter) * 4 % len(told)]
         sets["diffusion alone"] = generate(model, quarter, generator, picked, plan, None) > 0
@@ -108,7 +108,7 @@ def measure(
         "divergence": divergence,
         "self-similarity": likeness,
     }
-    if len(roll.trackset) > 2:
+    if roll.sung:
         kept = (torch.arange(real.shape[1]) % len(roll.trackset) == 0).view(-1, 1, 1)
         below = fill(model, real, kept, told, generator, plan)
         every = {best: made, "below sopranos": below} | {k: sets[k] for k in ("real", "shuffled")}
@@ -127,7 +127,7 @@ def measure(
     }
     if training is not None:
         report("looking for copies")
-        numbers |= searched(made, real, training, getattr(model.config, "lead", 0) > 0)
+        numbers |= searched(made, real, training, 6 * roll.sung, model.config.lead > 0)
     scores = {
         "mean overlap": float(np.mean(list(overlap[best].values()))),
         "least overlap": float(min(overlap[best].values())),
@@ -176,11 +176,10 @@ def generate(
     temperature: float | None = TEMPERATURE,
 ) -> NDArray[np.float32]:
     """Cells [n, planes, steps, pitches] of new music; None for a melody without its prior."""
-    parts = []
+    c, parts, free = model.config, [], torch.zeros(1, dtype=torch.bool)
     for i in range(0, n, BATCH):
         given = None if told is None else told[i : i + BATCH]
-        blank = torch.full_like(model.prior(min(BATCH, n - i), torch.Generator()), -1.0)
-        free = torch.zeros(1, dtype=torch.bool)
+        blank = torch.full((min(BATCH, n - i), c.planes, c.steps, c.pitches), -1.0)
         parts.append(model.fill(blank, free, generator, given, plan=plan, temperature=temperature))
     return np.asarray(torch.cat(parts).cpu().numpy())
 
@@ -210,7 +209,7 @@ def pool(x: NDArray[Any], roll: OnsetRoll) -> dict[str, Values]:
     everything = notes_of(x, roll)
     lines = [n[n[:, 4] == 0] if len(roll.trackset) > 1 else _top(n) for n in everything]
     found = {f"melody {k}": v for k, v in metrics.features(lines, roll.bars).items()}
-    low = 1 if len(roll.trackset) > 2 else None  # voices below the first
+    low = 1 if roll.sung else None  # voices below the first
     rest = [n[n[:, 4] >= (low or n[:, 4].max(initial=0))] for n in everything]
     found |= {
         "pitch": np.concatenate([n[:, PITCH] for n in rest]).astype(float),

@@ -40,7 +40,17 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from musegen.models.lead import TEMPERATURE, Lead, ahead
-from musegen.models.unet import Keys, Residual, Transformer, Up, apply, conv, groups, waves
+from musegen.models.unet import (
+    Keys,
+    Residual,
+    Transformer,
+    Up,
+    apply,
+    conv,
+    flagged,
+    groups,
+    waves,
+)
 from musegen.samplers import Denoise, Known, Plan, Random, drawn, invert, noised, sample
 from musegen.schedules import Prediction, Schedule, clean
 from musegen.sizes import HEAD
@@ -226,11 +236,7 @@ class Denoiser(nn.Module):
             h = h + self.place
         context = None
         if c.told:
-            if given is None:
-                given = x.new_zeros(len(x), c.beats, c.told)
-            given = given.to(x)
-            some = given.flatten(1).any(1).to(x)[:, None, None].expand(-1, c.beats, 1)
-            read = self.reader(torch.cat([given, some], -1))
+            read = self.reader(flagged(given, len(x), c.beats, c.told, x))
             if c.how == "attention":
                 context = read + self.beat
             else:

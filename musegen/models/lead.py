@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from musegen.models.unet import Block
+from musegen.models.unet import Block, flagged
 from musegen.samplers import Random
 from musegen.sizes import HEAD
 
@@ -66,10 +66,9 @@ class Lead(nn.Module):
         """Log odds [b, t, symbols] of each step from those before it, symbols [b, t], and what is
         told of each beat [b, beats, told], None or zeros for nothing.
         """
-        inputs = F.pad(symbols[:, :-1], (1, 0), value=self.pitches + FIRST)
-        keys = self._last(inputs, (inputs >= FIRST) & (inputs < self.pitches + FIRST))
-        places = self.place + self._told(given, len(inputs))
-        return self._next(inputs, keys, places, self._bias())
+        return self._next(
+            *self._begun(symbols[:, :-1]), self._places(given, len(symbols)), self._bias()
+        )
 
     @torch.no_grad()
     def draw(
@@ -82,9 +81,8 @@ class Lead(nn.Module):
         """
         n, begun = known.shape
         chance = _uniform(n, self.steps, generator).to(known.device)
-        places, bias = self.place + self._told(given, n), self._bias()
-        inputs = F.pad(known, (1, 0), value=self.pitches + FIRST)
-        last = self._last(inputs, (inputs >= FIRST) & (inputs < self.pitches + FIRST))
+        places, bias = self._places(given, n), self._bias()
+        inputs, last = self._begun(known)
         memories: list[list[Tensor]] = [[] for _ in self.blocks]
         found, seen = [known], 0
         for t in range(begun, self.steps):
@@ -99,6 +97,12 @@ class Lead(nn.Module):
             found.append(inputs)
             seen = t + 1
         return torch.cat(found, 1)
+
+    def _begun(self, symbols: Tensor) -> tuple[Tensor, Tensor]:
+        """The beginning and the symbols [b, t], and the last key struck up to each, [b, t + 1]."""
+        start = symbols.new_full((len(symbols), 1), self.pitches + FIRST)
+        last = self._last(symbols, symbols >= FIRST)
+        return torch.cat([start, symbols], 1), F.pad(last, (1, 0), value=REST)
 
     def _next(
         self,
@@ -125,18 +129,15 @@ class Lead(nn.Module):
         apart = index[:, None] - index
         return self.near[:, apart.clamp(min=0)].masked_fill(apart < 0, -torch.inf)
 
-    def _told(self, given: Tensor | None, n: int) -> Tensor:
-        """What each step knows of its beat's chord and the next, [b, t, d]."""
+    def _places(self, given: Tensor | None, n: int) -> Tensor:
+        """What each step knows of its place, its beat's chord and the next, [b, t, d]."""
         if self.chords is None:
-            return self.place.new_zeros(n, 1, 1)
-        if given is None:
-            given = self.place.new_zeros(n, self.steps // 4, self.chords.in_features // 2 - 1)
-        given = given.to(self.place)
-        some = given.flatten(1).any(1).to(given)[:, None, None].expand(-1, given.shape[1], 1)
-        now = torch.cat([given, some], -1)
+            return self.place.expand(n, -1, -1)
+        told = self.chords.in_features // 2 - 1
+        now = flagged(given, n, self.steps // 4, told, self.place)
         after = torch.cat([now[:, 1:], now[:, -1:]], 1)
-        told: Tensor = self.chords(torch.cat([now, after], -1))
-        return told.repeat_interleave(4, 1)
+        read: Tensor = self.chords(torch.cat([now, after], -1))
+        return self.place + read.repeat_interleave(4, 1)
 
     def _last(self, symbols: Tensor, which: Tensor) -> Tensor:
         """At each step the last symbol up to it that is one of those, or REST, [b, t]."""

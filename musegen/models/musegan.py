@@ -339,7 +339,7 @@ class MuseGAN(nn.Module):
 
 def led(x: Tensor) -> Tensor:
     """Rolls [b, 2 k, t, p] without cells that are held though nothing was struck: they are no note,
-    and are not written.
+    and are not written. A step after the other, in bytes: several times faster than a cummax.
     """
     live = x.clone()
     sounds, struck = live.unflatten(1, (2, -1)).unbind(1)  # views

@@ -224,6 +224,15 @@ def _around(x: Tensor) -> Tensor:
     return torch.cat([wide[..., :-2, :], x, wide[..., 2:, :]], -1)
 
 
+def flagged(given: Tensor | None, n: int, beats: int, told: int, like: Tensor) -> Tensor:
+    """What is told of each beat, [b, beats, told] or None for nothing, and whether anything at all
+    is told of the piece, [b, beats, told + 1].
+    """
+    given = like.new_zeros(n, beats, told) if given is None else given.to(like)
+    some = given.flatten(1).any(1).to(like)[:, None, None].expand(-1, given.shape[1], 1)
+    return torch.cat([given, some], -1)
+
+
 def conv(inner: int, outer: int, kernel: Pair, stride: Pair = (1, 1)) -> Conv:
     """A convolution that keeps the size, or divides it by its stride, rounded up."""
     return Conv(inner, outer, kernel, stride, (kernel[0] // 2, kernel[1] // 2))

@@ -60,11 +60,6 @@ class Canvas:
         return self.bars * BAR
 
     @property
-    def sung(self) -> bool:
-        """Whether each part is a voice, with one note at a time."""
-        return len(self.roll.trackset) > 2
-
-    @property
     def present(self) -> tuple[int, ...]:
         """The parts that some of the tracks are."""
         last = len(self.roll.trackset) - 1
@@ -76,7 +71,7 @@ class Canvas:
         voices those that are not there, or all but the soprano (or the track asked for) where all
         are.
         """
-        if not self.sung:
+        if not self.roll.sung:
             page = self
             if 0 not in self.parts:
                 page = replace(self, parts=tuple(min(p, 0) for p in self.parts))
@@ -159,7 +154,7 @@ class Canvas:
             mine = notes[notes[:, 4] == part][:, :4]
             if not len(mine):
                 continue
-            if self.sung:
+            if self.roll.sung:
                 there = [tracks[i] for i, p in enumerate(self.parts) if p == part]
                 mine = one_by_one(mine, there)
             on = [i for i, p in enumerate(self.parts) if min(p, k - 1) == part]
@@ -222,7 +217,7 @@ def canvas(
     if bars > LONGEST:
         raise InputError(name, f"has {bars} bars, at most {LONGEST} fit; give a part of it")
     parts = [0] * len(score.tracks)
-    if len(roll.trackset) > 2:
+    if roll.sung:
         parts = voices_of(score, roll.trackset, track, name)
     elif len(roll.trackset) > 1:
         parts = parts_of(score, track, name)
@@ -231,7 +226,7 @@ def canvas(
     long = replace(at_home(roll, to_home(score)) if roll.home else roll, bars=bars)
     first = int(np.searchsorted(score.bar_lines(), run[0])) + 1
     said = f"bars {first} to {first + len(run) - 2} of {name}"
-    if len(roll.trackset) > 2:
+    if roll.sung:
         said += sung_by(score, parts, roll.trackset)
     elif 0 in parts and len(roll.trackset) > 1:
         said += f", melody '{score.tracks[parts.index(0)].name}'"

@@ -48,6 +48,11 @@ class OnsetRoll(Pianoroll):
         if not self.onsets or self.velocities:
             raise ValueError("an onset roll has onsets and no velocities")
 
+    @property
+    def sung(self) -> bool:
+        """Whether each track is a voice with one note at a time: where there are more than two."""
+        return len(self.trackset) > 2
+
     def encode(self, score: Score) -> Cells:  # type: ignore[override]
         """The notes that begin in a segment's steps from tick 0 on."""
         return self._planes(super().encode(score)[None])[0]
